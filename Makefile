@@ -1,0 +1,57 @@
+# Everything is installed in .venv beside this file. After the install no target needs the network.
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+PY = .venv/bin/python
+STAMP = .venv/installed
+
+export HF_HUB_OFFLINE = 1
+export TRANSFORMERS_OFFLINE = 1
+
+PROMPTS = \
+	"fox above rocket on green" \
+	"big red apple on blue" \
+	"cat left of umbrella on pink" \
+	"sailboat in sea" \
+	"sketch of owl on white" \
+	"pixel art of house in meadow" \
+	"silhouette of bicycle on orange" \
+	"penguin at right in snow"
+
+.PHONY: help venv lab demo test notebooks clean
+
+help: ## list the targets
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+venv: $(STAMP) ## make .venv and install everything in it
+
+# torch goes first and alone: left to a wider requirement, pip may pick a build of several GB.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "minidiff needs Python 3.11 or newer; got $(PYTHON): $$($(PYTHON) --version 2>&1 | tail -n 1)" >&2; \
+		echo "Name another one: make $(or $(MAKECMDGOALS),venv) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install $(TORCH)
+	$(PY) -m pip install -c constraints.txt -e ".[lab,test]"
+	$(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
+	@touch $@
+
+lab: $(STAMP) ## open JupyterLab on the first lesson
+	$(PY) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" notebooks/00_start_here.ipynb \
+		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
+
+demo: $(STAMP) ## draw a grid of eight prompts to demo.png
+	@$(PY) -m minidiff $(PROMPTS) --out demo.png
+
+test: export MINIDIFF_SCALE = test
+test: $(STAMP) ## lint, then run every test and every notebook at test scale
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m pytest
+
+notebooks: export MINIDIFF_SCALE = laptop
+notebooks: $(STAMP) ## run every notebook at laptop scale and save its outputs
+	$(PY) tools/notebooks.py
+
+clean: ## remove .venv, caches and demo.png
+	rm -rf .venv .pytest_cache .ruff_cache build dist demo.png
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,88 @@
+"""The command line: pictures from prompts."""
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from minidiff.cli import Parser, number, run
+
+SAMPLERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "plms")
+
+EXAMPLES = """examples:
+  python -m minidiff "big red apple on blue" --out apple.png
+  python -m minidiff "fox above rocket on green" --seed 3 --steps 25 --guidance 4 --sampler ddim
+  python -m minidiff "cat in snow" "sketch of owl on white" "car left of tree in meadow" --out grid.png
+
+The model knows these sentences (objects, styles and places: DATA_CARD.md):
+  [sketch|silhouette|pixel art of] [small|big] OBJECT [at left|at right|at top|at bottom] PLACE
+  [sketch|silhouette|pixel art of] OBJECT left of|right of|above|below OBJECT PLACE
+"""
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        "python -m minidiff",
+        description="Draw pictures from prompts; several prompts make a grid.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("prompt", nargs="+", help="what to draw")
+    parser.add_argument("--out", type=Path, default=Path("minidiff.png"), help="picture file to write (%(default)s)")
+    parser.add_argument(
+        "--seed", type=number(int, 0, 2**63 - 1), default=0, help="same seed, same picture (%(default)s)"
+    )
+    parser.add_argument("--steps", type=number(int, 1, 1000), default=25, help="denoising steps (%(default)s)")
+    parser.add_argument("--guidance", type=number(float, 0, 100), default=4.0, help="1 is none (%(default)s)")
+    parser.add_argument("--sampler", choices=SAMPLERS, default="ddim", help="(%(default)s)")
+    parser.add_argument("--negative", default="", metavar="PROMPT", help="what to keep away from")
+    parser.add_argument(
+        "--weights", default="openmoji", metavar="FOLDER", help="your own weights, not the shipped ones"
+    )
+    parser.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
+    return parser.parse_args(argv)
+
+
+def check_writable(path: Path) -> None:
+    """Before minutes are spent drawing: can a picture be written there?"""
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"--out is {path}, expected a picture file: name it .png or .jpg")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ValueError(f"--out is {path}, which cannot be written: give a file in a folder that exists and is yours")
+
+
+def main(argv: list[str] | None = None) -> None:
+    start = time.perf_counter()
+    args = arguments(argv)
+    check_writable(args.out)
+
+    # torch takes seconds to import: not before the arguments are known to be right
+    from minidiff import sample
+    from minidiff.pipeline import StableDiffusion
+    from minidiff.show import grid
+
+    pipe = StableDiffusion.from_pretrained(args.weights, device=args.device)
+    images = pipe(
+        args.prompt,
+        args.negative,
+        steps=args.steps,
+        guidance=args.guidance,
+        sampler=getattr(sample, args.sampler),
+        seed=args.seed,
+        progress=sys.stderr.isatty(),
+    )
+    picture = images[0] if len(images) == 1 else grid(images, captions=args.prompt)
+    part = args.out.with_name(f".{args.out.stem}.part{args.out.suffix}")
+    try:
+        picture.save(part)
+        part.replace(args.out)
+    finally:
+        part.unlink(missing_ok=True)
+    print(f"{args.out}  {len(images)} picture{'s' * (len(images) > 1)} in {time.perf_counter() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,98 @@
+"""Attention, and the transformer block that lets a picture read a text."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(B, N, heads * d) -> (B, heads, N, d): each head reads its own d channels."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v in each head (Vaswani et al. 2017, equation 1 and section 3.2.2).
+
+    q (B, N, heads * d), k and v (B, M, heads * d) -> (B, N, heads * d). `mask`, broadcast to (B, heads, N, M), is
+    True where a query may look, or a float added before the softmax.
+    """
+    q, k, v = (split_heads(x, heads) for x in (q, k, v))  #                  (B, heads, N or M, d)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  #         (B, heads, N, d)
+    return out.transpose(1, 2).flatten(2)
+
+
+class Attention(nn.Module):
+    """Queries from x (B, N, dim), keys and values from context (B, M, context_dim); self-attention without one."""
+
+    def __init__(self, dim: int, heads: int, context_dim: int | None = None, bias: bool = False):
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(dim, dim, bias=bias)
+        self.to_k = nn.Linear(context_dim or dim, dim, bias=bias)
+        self.to_v = nn.Linear(context_dim or dim, dim, bias=bias)
+        self.to_out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        context = x if context is None else context
+        return self.to_out(attention(self.to_q(x), self.to_k(context), self.to_v(context), self.heads))
+
+    def maps(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """The weights softmax(q k^T / sqrt(d)) themselves, (B, heads, N, M): where each query looks. Rows sum to 1."""
+        q, k = (
+            split_heads(self.to_q(x), self.heads),
+            split_heads(self.to_k(x if context is None else context), self.heads),
+        )
+        return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
+
+
+class FeedForward(nn.Module):
+    """GEGLU: W_out (value * gelu(gate)), with value and gate two linear maps of x (Shazeer 2020, equation 6)."""
+
+    def __init__(self, dim: int):
+        super().__init__()
+        self.proj = nn.Linear(dim, 8 * dim)
+        self.out = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return self.out(value * F.gelu(gate))
+
+
+class TransformerBlock(nn.Module):
+    """The picture looks at itself, then at the text, then thinks; each step added to its input, (B, N, dim)."""
+
+    def __init__(self, dim: int, heads: int, context_dim: int):
+        super().__init__()
+        self.norm1, self.attn1 = nn.LayerNorm(dim), Attention(dim, heads)
+        self.norm2, self.attn2 = nn.LayerNorm(dim), Attention(dim, heads, context_dim)
+        self.norm3, self.ff = nn.LayerNorm(dim), FeedForward(dim)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), context)
+        return x + self.ff(self.norm3(x))
+
+
+class Transformer2D(nn.Module):
+    """A transformer block over the H * W positions of a feature map, added to it.
+
+    (B, C, H, W) and context (B, M, context_dim) -> (B, C, H, W). Its projections are 1x1 convolutions in SD 1.5 and
+    linear layers in SD 2.x (`linear`); Rombach et al. 2022, appendix E.2.1.
+    """
+
+    def __init__(self, channels: int, heads: int, context_dim: int, groups: int = 32, linear: bool = False):
+        super().__init__()
+        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
+        self.block = TransformerBlock(channels, heads, context_dim)
+        self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
+        self.linear = linear
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        h = self.norm(x)
+        h = h if self.linear else self.proj_in(h)
+        h = h.flatten(2).transpose(1, 2)  #                                  (B, H * W, C)
+        h = self.block(self.proj_in(h) if self.linear else h, context)
+        h = self.proj_out(h) if self.linear else h
+        h = h.transpose(1, 2).unflatten(2, (height, width))  #               (B, C, H, W)
+        return x + (h if self.linear else self.proj_out(h))

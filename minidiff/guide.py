@@ -1,0 +1,32 @@
+"""Guidance and inpainting: a denoiser goes in, a denoiser comes out, and no sampler knows."""
+
+import torch
+
+
+def cfg(denoise, cond, uncond, scale):
+    """guided(x, t) = x_0(uncond) + scale (x_0(cond) - x_0(uncond)). Ho & Salimans 2022 (arXiv:2207.12598) eq. 6.
+
+    Their w is scale - 1; on eps it is the same, as x_0 is linear in eps. cond and uncond are tensors whose first
+    dimension is B or 1, such as (B, tokens, width). One call of `denoise`, on [uncond, cond]; at scale 1 on cond alone.
+    """
+
+    def guided(x, t):
+        both = [c.expand(len(x), *c.shape[1:]) for c in (uncond, cond)]
+        if scale == 1:
+            return denoise(x, t, both[1])
+        times = torch.cat([t, t]) if torch.is_tensor(t) and t.ndim else t
+        x0_uncond, x0_cond = denoise(torch.cat([x, x]), times, torch.cat(both)).chunk(2)
+        return x0_uncond + scale * (x0_cond - x0_uncond)
+
+    return guided
+
+
+def inpaint(denoise, known, mask):
+    """inpainted(x, t) = mask x_0 + (1 - mask) known: drawn anew where mask is 1, kept where it is 0.
+
+    known is (B, ...) like x; mask broadcasts to it, in [0, 1]. For guidance too, give it cfg(...). From
+    add_noise(known, eps, ts[0]) to t = 0 by `ddim` (eta = 0) or `dpmpp_2m`, it equals putting the known area, noised by
+    that same eps, back into x_t after each step; Lugmayr et al. 2022 (arXiv:2201.09865) eq. 8 draws fresh noise there.
+    """
+    mask = mask.to(known)
+    return lambda x, t: mask * denoise(x, t) + (1 - mask) * known

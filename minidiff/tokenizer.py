@@ -1,0 +1,122 @@
+"""CLIP's tokenizer: text to the ids of word pieces."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import tokenizers
+import torch
+from tokenizers import Regex, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"  #  before every text; after it, and then as padding
+# What CLIP calls a word: English contractions, runs of letters, single digits, runs of anything else but space.
+PATTERN = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
+
+class Tokenizer:
+    """Text -> token ids, exactly as transformers' CLIPTokenizer: byte-level byte-pair encoding (Sennrich et al. 2016).
+
+    `vocab` maps a token to its id ("</w>" ends a word), `merges` lists the pairs to join, first come, first joined.
+    """
+
+    def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], context: int = 77, pad: str = EOS):
+        self.context = context
+        self.bpe = clip_bpe(models.BPE(vocab, merges, unk_token=EOS, end_of_word_suffix="</w>"))
+        self.bpe.add_special_tokens([BOS, EOS, pad])
+        self.bpe.post_processor = processors.RobertaProcessing((EOS, vocab[EOS]), (BOS, vocab[BOS]), False, False)
+        self.bpe.enable_truncation(context)
+        self.bpe.enable_padding(length=context, pad_id=vocab[pad], pad_token=pad)
+
+    def __len__(self) -> int:
+        """Tokens in the vocabulary: `vocab_size` of the text transformer."""
+        return self.bpe.get_vocab_size()
+
+    def __call__(self, texts: str | Iterable[str]) -> Tensor:
+        """Texts -> ids (B, context): start, the text, end, padding. What does not fit is dropped: see `cut`."""
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        return torch.tensor([self.bpe.encode(text).ids for text in texts]).long().reshape(len(texts), self.context)
+
+    def tokens(self, text: str) -> list[str]:
+        """The `context` tokens behind the ids of one text, as the vocabulary spells them."""
+        return self.bpe.encode(text).tokens
+
+    def positions(self, text: str, words: str) -> list[int]:
+        """Where in the ids of `text` the tokens of `words` stand; empty if nowhere."""
+        tokens, part = self.tokens(text), self.tokens(words)
+        part = part[1 : part.index(EOS)]
+        starts = [i for i in range(self.context) if tokens[i : i + len(part)] == part]
+        return [i for start in starts for i in range(start, start + len(part))]
+
+    def cut(self, text: str) -> str:
+        """The end of `text` that does not fit into the context; empty if all of it does."""
+        rest = self.bpe.encode(text).overflowing
+        return text[min(start for start, end in rest[0].offsets if end > start) :].strip() if rest else ""
+
+    @classmethod
+    def train(cls, words: Iterable[str], context: int = 24) -> "Tokenizer":
+        """Learn merges until each of `words` is one token; other words are spelled in pieces, down to bytes.
+
+        Order: 256 bytes, the same ending a word, merges, start, end. Counted over all words at once: merges made word
+        by word collide, and "green" falls apart because "red" has joined "re". ValueError for what is no single word.
+        """
+        words = sorted(set(words))
+        alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+        letters = alphabet + [letter + "</w>" for letter in alphabet]
+        # As special tokens, letters have fixed ids. The trainer would number those ending a word in a random order,
+        # and break ties between pairs by it. The size is CLIP's own, far from reached.
+        trainer = trainers.BpeTrainer(
+            vocab_size=49408, special_tokens=letters, end_of_word_suffix="</w>", show_progress=False
+        )
+        bpe = clip_bpe(models.BPE(end_of_word_suffix="</w>"))
+        bpe.train_from_iterator(words, trainer)
+        model = json.loads(bpe.to_str())["model"]
+        vocab = [*sorted(model["vocab"], key=model["vocab"].get), BOS, EOS]
+        tokenizer = cls({token: i for i, token in enumerate(vocab)}, [tuple(pair) for pair in model["merges"]], context)
+        if wrong := [word for word in words if tokenizer.tokens(word).index(EOS) != 2]:
+            raise ValueError(f"got {wrong[0]!r}, which CLIP splits into several words or none: expected single words")
+        return tokenizer
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Tokenizer":
+        """From a folder with tokenizer.json, or with vocab.json and merges.txt, as transformers writes and CLIP ships.
+
+        Context and padding are in tokenizer_config.json and special_tokens_map.json; without these 77, and the end
+        token. ValueError, in one line, if the folder holds no CLIP tokenizer.
+        """
+        folder, config = Path(folder), {"model_max_length": 77, "pad_token": EOS}
+        try:
+            if (folder / "tokenizer.json").exists():
+                model = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
+            else:
+                files = [str(folder / name) for name in ("vocab.json", "merges.txt")]
+                model = dict(zip(("vocab", "merges"), models.BPE.read_file(*files), strict=True))
+            for name in ("tokenizer_config.json", "special_tokens_map.json"):
+                if (folder / name).exists():
+                    config |= json.loads((folder / name).read_text("utf-8"))
+            merges = [tuple(pair.split(" ") if isinstance(pair, str) else pair) for pair in model["merges"]]
+            pad = config["pad_token"]["content"] if isinstance(config["pad_token"], dict) else config["pad_token"]
+            return cls(model["vocab"], merges, config["model_max_length"], pad)
+        except Exception as error:  # of the tokenizers library, which has no narrower class
+            raise ValueError(
+                f"no CLIP tokenizer in {folder} ({type(error).__name__}: {error}):"
+                " give a folder with tokenizer.json, or with vocab.json and merges.txt"
+            ) from error
+
+    def save(self, folder: str | Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json, for `load` and CLIPTokenizer.from_pretrained."""
+        config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": self.context}
+        config |= {"bos_token": BOS, "eos_token": EOS, "unk_token": EOS, "pad_token": self.bpe.padding["pad_token"]}
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "tokenizer.json").write_text(self.bpe.to_str(pretty=True) + "\n", "utf-8")
+        (Path(folder) / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+
+def clip_bpe(model: models.BPE) -> tokenizers.Tokenizer:
+    """A byte-pair model behind CLIP's normalisation (NFC, single spaces, lower case) and its split into words."""
+    bpe = tokenizers.Tokenizer(model)
+    spaces = normalizers.Replace(Regex(r"\s+"), " ")
+    bpe.normalizer = normalizers.Sequence([normalizers.NFC(), spaces, normalizers.Lowercase()])
+    words = pre_tokenizers.Split(Regex(PATTERN), "removed", invert=True)
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    return bpe

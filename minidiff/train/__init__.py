@@ -1,0 +1,219 @@
+"""Training: one loop, which knows nothing of what it trains. `python -m minidiff.train vae|clip|judge|unet`
+
+Batches and noise are functions of the seed and the step, so a run that was stopped goes on as if it had not been.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from minidiff.convert import WeightsError, save
+from minidiff.pipeline import find_device
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How long and how fast to learn. The learning rate warms up linearly and falls to 0 along a half cosine."""
+
+    steps: int
+    batch: int  #                 samples a step, over all processes
+    lr: float
+    warmup: int = 200  #          steps
+    weight_decay: float = 0.01
+    clip: float = 1.0  #          the gradient's norm is cut to this
+    ema: float = 0.999  #         decay of the averaged weights, which are the result
+    seed: int = 0
+    every: int = 250  #           steps between checkpoints
+
+    def rate(self, step: int) -> float:
+        return self.lr * min(1, (step + 1) / self.warmup) * (1 + math.cos(math.pi * step / self.steps)) / 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the loop yields: steps done, the loss of the last, seconds of training over all sittings."""
+
+    step: int
+    loss: float
+    seconds: float
+
+
+class Objective(nn.Module):
+    """What is learned from what. Only `model` learns; `forward` is the loss; `look` shows how it stands."""
+
+    model: nn.Module
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        """The samples of these indices, (B,) integers from 0 without end, on the CPU."""
+        raise NotImplementedError
+
+    def forward(self, generator: torch.Generator, **batch: Tensor) -> Tensor:
+        """The loss of a batch, a scalar. All its randomness comes from the generator."""
+        raise NotImplementedError
+
+    def look(self):
+        """(a PIL picture or None, a dict of measures) of what `model`, then with the averaged weights, can do now."""
+        return None, {}
+
+
+def accelerator(device: str | None = None) -> Accelerator:
+    """Device, processes, precision: `device`, else CUDA, MPS or CPU; bfloat16 where the hardware computes in it."""
+    kind = find_device(device).type
+    bf16 = {
+        "cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+    }.get(kind, False)
+    return Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if bf16 else "no")
+
+
+def train(
+    objective: Objective, settings: Settings, accelerator: Accelerator, folder: Path | None = None, **card
+) -> Iterator[Step]:
+    """AdamW (Loshchilov & Hutter 2019), averaged weights beside it. Yields each step, until `settings.steps`.
+
+    With a folder it writes there, every `settings.every` steps and at the end: the averaged weights and, as JSON beside
+    them, `card` with settings, minutes, loss curve and measures; samples/*.png; and checkpoint.safetensors, from which
+    the same call goes on. In the end `objective.model` holds the averaged weights.
+
+    FloatingPointError if the loss is not finite; WeightsError if the folder's checkpoint is damaged or of another run.
+    """
+    run = Run(objective.to(accelerator.device).train(), settings, folder, card)
+    run.restore()
+    wrapped, optimizer = accelerator.prepare(objective, run.optimizer)
+    rank, processes = accelerator.process_index, accelerator.num_processes
+    generator = torch.Generator(accelerator.device)
+
+    start = time.perf_counter() - run.seconds
+    steps = range(len(run.losses), settings.steps)
+    name = type(objective.model).__name__
+    bar = tqdm(steps, name, settings.steps, initial=len(run.losses), disable=not accelerator.is_main_process)
+    for step in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = settings.rate(step)
+        indices = torch.arange(step * settings.batch, (step + 1) * settings.batch)[rank::processes]
+        batch = {name: value.to(accelerator.device) for name, value in objective.batch(indices).items()}
+        generator.manual_seed((settings.seed * 1_000_003 + step) * processes + rank)
+        loss = wrapped(generator, **batch)
+        if not loss.isfinite():
+            raise FloatingPointError(f"the loss is {loss.item()} at step {step + 1}: lower --lr and start again")
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(objective.model.parameters(), settings.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+
+        run.done(loss.item(), time.perf_counter() - start)
+        bar.set_postfix(loss=f"{sum(run.losses[-50:]) / len(run.losses[-50:]):.4f}", refresh=False)
+        if len(run.losses) % settings.every == 0 or len(run.losses) == settings.steps:
+            accelerator.wait_for_everyone()
+            if accelerator.is_main_process:
+                run.keep()
+        yield Step(len(run.losses), run.losses[-1], run.seconds)
+    objective.model.load_state_dict(run.average)
+    objective.model.eval()
+
+
+class Run:
+    """What a training run knows: weights, their average, the optimiser's state, the losses so far; and its folder."""
+
+    def __init__(self, objective: Objective, settings: Settings, folder: Path | None, card: dict):
+        self.objective, self.settings, self.folder, self.card = objective, settings, folder, card
+        self.model = objective.model
+        self.average = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
+        self.losses: list[float] = []
+        self.seconds = 0.0
+
+    def done(self, loss: float, seconds: float) -> None:
+        """A step was done: weights enter the average, average += (1 - ema) (weights - average)."""
+        step = len(self.losses)
+        decay = min(self.settings.ema, (1 + step) / (10 + step))  #  short while the weights still move fast
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor, 1 - decay)
+            else:
+                self.average[name].copy_(tensor)
+        self.losses.append(loss)
+        self.seconds = seconds
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def identity(self) -> dict:
+        """What must be the same for a checkpoint to be this run's."""
+        return json.loads(json.dumps(asdict(self.settings) | {"config": asdict(self.model.config)} | self.card))
+
+    def keep(self) -> None:
+        """Write everything. A kill at any moment leaves each file as it was or as it shall be."""
+        if self.folder is None:
+            return
+        samples = self.folder / "samples"
+        samples.mkdir(parents=True, exist_ok=True)
+
+        state = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        state |= {f"average.{name}": tensor for name, tensor in self.average.items()}
+        for name, parameter in self.model.named_parameters():
+            state |= {f"{key}.{name}": value for key, value in self.optimizer.state[parameter].items()}
+        state = {name: tensor.detach().clone() for name, tensor in state.items()}
+        state["losses"] = torch.tensor(self.losses)
+        about = {"identity": self.identity, "seconds": self.seconds}
+
+        self.model.load_state_dict(self.average)
+        with torch.no_grad():
+            self.model.eval()
+            picture, measures = self.objective.look()
+            card = self.card | {"settings": asdict(self.settings), "steps": len(self.losses)}
+            card |= {"minutes": round(self.seconds / 60, 1), "cores": os.cpu_count(), "measures": measures}
+            name = type(self.model).__name__.lower()
+            save(self.model, self.folder / f"{name}.safetensors", **card, loss_curve=self.curve())
+            self.model.train()
+        self.model.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
+        if picture is not None:
+            picture.save(samples / f"{len(self.losses):06d}.png")
+
+        part = self.checkpoint.with_suffix(".part")
+        save_file(state, part, {"minidiff": json.dumps(about)})
+        os.replace(part, self.checkpoint)
+
+    def curve(self, points: int = 100) -> list[tuple[int, float]]:
+        """(step, mean loss of the steps since the point before), at most `points` of them."""
+        stride = math.ceil(len(self.losses) / points)
+        parts = [self.losses[i : i + stride] for i in range(0, len(self.losses), stride)]
+        return [(min((i + 1) * stride, len(self.losses)), round(sum(p) / len(p), 5)) for i, p in enumerate(parts)]
+
+    def restore(self) -> None:
+        """Go on from the folder's checkpoint, if there is one. WeightsError if it is damaged or of another run."""
+        if self.folder is None or not self.checkpoint.exists():
+            return
+        try:
+            with safe_open(self.checkpoint, "pt") as file:
+                about = json.loads(file.metadata()["minidiff"])
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        except (SafetensorError, TypeError, KeyError) as error:
+            raise WeightsError(f"{self.checkpoint} is damaged ({error}): delete it to start again") from error
+        old, new = about["identity"], self.identity
+        if wrong := [name for name in old | new if old.get(name) != new.get(name)]:
+            raise WeightsError(
+                f"{self.folder} holds a run with {wrong[0]} = {old.get(wrong[0])}, this one has {new.get(wrong[0])}:"
+                " give the same options to go on, or another --out"
+            )
+        self.model.load_state_dict({name: state[f"model.{name}"] for name in self.average})
+        for name, tensor in self.average.items():
+            tensor.copy_(state[f"average.{name}"])
+        for name, parameter in self.model.named_parameters():
+            for key in ("step", "exp_avg", "exp_avg_sq"):
+                value = state[f"{key}.{name}"]
+                self.optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+        self.losses, self.seconds = state["losses"].tolist(), about["seconds"]

@@ -1,0 +1,90 @@
+"""python -m minidiff.train vae|clip|judge|unet"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from minidiff import data
+from minidiff.cli import Parser, number, run
+from minidiff.clip import CLIP
+from minidiff.convert import load
+from minidiff.judge import Judge
+from minidiff.pipeline import WEIGHTS
+from minidiff.tokenizer import Tokenizer
+from minidiff.train import Settings, accelerator, train
+from minidiff.train.objectives import CLIPObjective, JudgeObjective, UNetObjective, VAEObjective
+from minidiff.unet import UNet
+from minidiff.vae import VAE
+
+# model -> settings of the shipped weights
+DEFAULTS = {
+    "vae": Settings(steps=6000, batch=32, lr=2e-3),
+    "clip": Settings(steps=3000, batch=128, lr=1e-3, weight_decay=0.1),
+    "judge": Settings(steps=6000, batch=64, lr=2e-3),
+    "unet": Settings(steps=40000, batch=64, lr=1e-3),
+}
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = Parser(
+        "python -m minidiff.train", description="Train a model. The same command goes on where it was stopped."
+    )
+    commands = parser.add_subparsers(dest="model", required=True)
+    for name, default in DEFAULTS.items():
+        p = commands.add_parser(name, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        p.add_argument("--steps", type=number(int, 1), default=default.steps, help="optimiser steps in all")
+        p.add_argument("--batch", type=number(int, 1), default=default.batch, help="samples a step, over all processes")
+        p.add_argument("--lr", type=number(float, 1e-9, 1), default=default.lr, help="highest learning rate")
+        p.add_argument("--warmup", type=number(int, 1), default=default.warmup, help="steps until it is reached")
+        p.add_argument(
+            "--ema", type=number(float, 0, 1), default=default.ema, help="decay of the averaged weights, 0 to 1"
+        )
+        p.add_argument("--seed", type=number(int, 0), default=default.seed)
+        p.add_argument("--every", type=number(int, 1), default=default.every, help="steps between checkpoints")
+        p.add_argument(
+            "--out", type=Path, default=Path("runs") / name, help="folder for checkpoint, weights and samples"
+        )
+        p.add_argument("--init", type=Path, help="start from the weights in this file instead of from random ones")
+        p.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
+        if name == "unet":
+            p.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the VAE and the CLIP it works with")
+            p.add_argument("--scenes", type=number(int, 1), default=30000, help="how many scenes to learn from")
+            p.add_argument("--world", choices=("full", "small"), default="full")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = arguments(argv)
+    base = DEFAULTS[args.model]
+    settings = Settings(
+        args.steps, args.batch, args.lr, args.warmup, base.weight_decay, base.clip, args.ema, args.seed, args.every
+    )
+    torch.manual_seed(settings.seed)
+    if args.model == "vae":
+        model = load(VAE, args.init) if args.init else VAE()
+        objective = VAEObjective(model, whole=int(0.7 * settings.steps) * settings.batch)
+    elif args.model == "clip":
+        model = load(CLIP, args.init) if args.init else CLIP()
+        tokenizer = Tokenizer.train(data.WORDS)
+        tokenizer.save(args.out)
+        objective = CLIPObjective(model, tokenizer)
+    elif args.model == "judge":
+        objective = JudgeObjective(load(Judge, args.init) if args.init else Judge())
+    else:
+        vae, clip = load(VAE, args.weights / "vae.safetensors"), load(CLIP, args.weights / "clip.safetensors")
+        model = load(UNet, args.init) if args.init else UNet()
+        world = {"full": data.FULL, "small": data.SMALL}[args.world]
+        tokenizer = Tokenizer.load(args.weights)
+        cache = args.out / "latents.safetensors"
+        objective = UNetObjective(model, vae, clip.text_model, tokenizer, args.scenes, world, cache)
+
+    command = " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])
+    for _ in train(objective, settings, accelerator(args.device), args.out, command=command):
+        pass
+    print(f"{args.out / args.model}.safetensors")
+
+
+if __name__ == "__main__":
+    run(main, interrupted="stopped; the same command goes on from the last checkpoint")

@@ -1,0 +1,198 @@
+"""What each model learns from what: the objectives behind `python -m minidiff.train vae|clip|judge|unet`."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from minidiff import data, judge, show
+from minidiff.clip import CLIP, CLIPText, contrastive_loss
+from minidiff.data import EVAL_SEED, OPPOSITE, Scene, World
+from minidiff.denoise import V, loss
+from minidiff.judge import Judge
+from minidiff.pipeline import StableDiffusion
+from minidiff.schedule import Discrete, cosine_betas
+from minidiff.tokenizer import Tokenizer
+from minidiff.train import Objective
+from minidiff.unet import UNet
+from minidiff.vae import VAE
+
+
+def scenes(indices: Tensor, world: World = data.FULL) -> list[Scene]:
+    """The training scenes of these indices; data.EVAL_SEED + i is one that is never trained on."""
+    return [data.scene(i, world) for i in indices.tolist()]
+
+
+def evaluation(n: int) -> list[Scene]:
+    return scenes(torch.arange(EVAL_SEED, EVAL_SEED + n))
+
+
+class VAEObjective(Objective):
+    """|x - decode(z)| + (x - decode(z))^2 + kl KL, means over pixels and latents, z sampled (Kingma & Welling 2013).
+
+    Learns on crops of 64 pixels, which cost a quarter, and from index `whole` on whole pictures, a quarter as many.
+    """
+
+    def __init__(self, model: VAE, whole: int, kl: float = 1e-4):
+        super().__init__()
+        self.model, self.whole, self.kl = model, whole, kl
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        if indices[0] >= self.whole:
+            return {"x": data.batch(scenes(indices[::4]))}
+        x = data.batch(scenes(indices))
+        corners = np.random.RandomState(int(indices[0])).randint(0, data.SIZE - 64 + 1, (len(x), 2))
+        return {"x": torch.stack([p[:, i : i + 64, j : j + 64] for p, (i, j) in zip(x, corners, strict=True)])}
+
+    def forward(self, generator: torch.Generator, x: Tensor) -> Tensor:
+        q = self.model.encode(x)
+        error = x - self.model.decode(q.sample(generator)).float()
+        return error.abs().mean() + error.square().mean() + self.kl * q.kl().mean() / q.mean[0].numel()
+
+    def look(self):
+        x = data.batch(evaluation(64)).to(next(self.model.parameters()).device)
+        z = torch.cat([self.model.encode(part).mean for part in x.split(16)])
+        #  the U-Net wants latents of unit variance
+        self.model.config = replace(self.model.config, scaling_factor=round(1 / z.std().item(), 4))
+        y = torch.cat([self.model.decode(part) for part in z.split(16)]).clamp(-1, 1)
+        psnr = 10 * torch.log10(4 / (x - y).square().flatten(1).mean(1)).mean().item()
+        pairs = torch.stack([x[:18], y[:18]], dim=1).flatten(0, 1)  #        each picture, then what came back
+        return show.grid(show.to_pil(pairs), columns=6), {"psnr_db": round(psnr, 2)}
+
+
+class CLIPObjective(Objective):
+    """The contrastive loss, with the caption whose relation is swapped as one more wrong choice where there is one."""
+
+    def __init__(self, model: CLIP, tokenizer: Tokenizer):
+        super().__init__()
+        self.model, self.tokenizer = model, tokenizer
+
+    @staticmethod
+    def swapped(scene: Scene, caption: str) -> str:
+        """The caption with its relation turned around; empty where it has none, or is not this scene's own."""
+        where = scene.spec.where
+        return str(replace(scene.spec, where=OPPOSITE[where])) if caption == scene.caption and where in OPPOSITE else ""
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        shown = scenes(indices)
+        captions = [scene.noisy_caption() for scene in shown]
+        wrong = [self.swapped(*pair) for pair in zip(shown, captions, strict=True)]
+        ids, wrong_ids = self.tokenizer(captions), self.tokenizer(wrong)
+        return {"x": data.batch(shown), "ids": ids, "wrong": wrong_ids, "mask": torch.tensor([bool(w) for w in wrong])}
+
+    def forward(self, generator: torch.Generator, x: Tensor, ids: Tensor, wrong: Tensor, mask: Tensor) -> Tensor:
+        text, negatives = self.model.encode_text(torch.cat([ids, wrong])).float().chunk(2)
+        return contrastive_loss(self.model.encode_image(x).float(), text, self.model.scale(), negatives, mask)
+
+    def look(self):
+        """Which of 256 captions is this picture's? Is a caption told from the one with its relation swapped?"""
+        shown, device = evaluation(256), self.model.logit_scale.device
+        pictures = self.model.encode_image(data.batch(shown).to(device))
+        captions = self.model.encode_text(self.tokenizer([scene.caption for scene in shown]).to(device))
+        retrieved = (pictures @ captions.T).argmax(1).cpu() == torch.arange(256)
+        wrong = [self.swapped(scene, scene.caption) for scene in shown]
+        pairs = torch.tensor([bool(w) for w in wrong])
+        negatives = self.model.encode_text(self.tokenizer(wrong).to(device))
+        ordered = ((pictures * captions).sum(1) > (pictures * negatives).sum(1)).cpu()[pairs]
+        return None, {
+            "right_of_256_captions": retrieved.float().mean().item(),
+            "relation_told_from_swapped": round(ordered.float().mean().item(), 4),
+        }
+
+
+class JudgeObjective(Objective):
+    """Cross-entropy of the six classes, on clean labels and on pictures with a little noise and shift of colour."""
+
+    def __init__(self, model: Judge):
+        super().__init__()
+        self.model = model
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        shown = scenes(indices)
+        return {"x": data.batch(shown), "y": torch.tensor([judge.labels(scene.spec) for scene in shown])}
+
+    def forward(self, generator: torch.Generator, x: Tensor, y: Tensor) -> Tensor:
+        def noise(*shape):
+            return torch.randn(*shape, generator=generator, device=x.device)
+
+        #  what it will read is drawn by a network, not by a renderer
+        x = x + 0.05 * noise(*x.shape) + 0.03 * noise(len(x), 3, 1, 1)
+        logits = self.model(x)
+        return sum(F.cross_entropy(a.float(), b) for a, b in zip(logits, y.unbind(1), strict=True))
+
+    def look(self):
+        shown = evaluation(512)
+        x = data.batch(shown).to(next(self.model.parameters()).device)
+        measured = judge.adherence(self.model, x, [scene.spec for scene in shown])
+        return None, {name: round(value, 4) for name, value in measured.items()}
+
+
+class UNetObjective(Objective):
+    """The v-prediction loss on latents, text by a frozen CLIP; one caption in ten is left empty, for guidance.
+
+    The latents and captions of `n` scenes are made once. With `cache`, a file, they are kept there for the next start.
+    """
+
+    prompts = (
+        "red apple on white", "fox in meadow", "big sun at top in sea", "small green apple on pink",
+        "sketch of dog on yellow", "silhouette of giraffe in desert", "pixel art of castle in space", "cat in snow",
+        "fox above rocket on green", "rocket above fox on green", "banana left of crown on gray", "pizza on purple",
+    )  # fmt: skip
+
+    def __init__(self, model: UNet, vae: VAE, text: CLIPText, tokenizer: Tokenizer, n: int, world: World, cache=None):
+        super().__init__()
+        self.model, self.vae, self.text, self.tokenizer = model, vae, text, tokenizer
+        self.n, self.world, self.cache = n, world, cache
+        self.schedule = Discrete(cosine_betas(1000))
+        self.null = tokenizer("")
+
+    def encode(self) -> tuple[Tensor, Tensor]:
+        """(latents (n, 4, 16, 16) in half precision, ids (n, N)) of the training scenes."""
+        world = f"{len(self.world.objects)} objects, {self.world.pair} pairs"
+        made_with = {
+            "n": str(self.n),
+            "world": world,
+            "vae": str(sum(p.double().sum().item() for p in self.vae.parameters())),
+        }
+        if self.cache is not None and self.cache.exists():
+            with safe_open(self.cache, "pt") as file:
+                if file.metadata() == made_with:
+                    return file.get_tensor("latents"), file.get_tensor("ids").long()
+        device, latents, ids = next(self.vae.parameters()).device, [], []
+        with torch.no_grad():
+            for part in tqdm(torch.arange(self.n).split(64), "latents"):
+                shown = scenes(part, self.world)
+                z = self.vae.encode(data.batch(shown).to(device)).mean * self.vae.config.scaling_factor
+                latents.append(z.half().cpu())
+                ids.append(self.tokenizer([scene.noisy_caption(self.world) for scene in shown]))
+        latents, ids = torch.cat(latents), torch.cat(ids)
+        if self.cache is not None:
+            self.cache.parent.mkdir(parents=True, exist_ok=True)
+            part = self.cache.with_suffix(".part")
+            save_file({"latents": latents, "ids": ids.int()}, part, made_with)
+            part.replace(self.cache)
+        return latents, ids
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        if not hasattr(self, "latents"):
+            self.latents, self.ids = self.encode()
+        rng = torch.Generator().manual_seed(int(indices[0]))
+        rows = torch.randint(self.n, (len(indices),), generator=rng)
+        dropped = torch.rand(len(rows), 1, generator=rng) < 0.1
+        return {"x0": self.latents[rows].float(), "ids": torch.where(dropped, self.null, self.ids[rows])}
+
+    def forward(self, generator: torch.Generator, x0: Tensor, ids: Tensor) -> Tensor:
+        with torch.no_grad():
+            context = self.text(ids)
+        t = torch.randint(1, self.schedule.T + 1, (len(x0),), generator=generator, device=x0.device)
+        return loss(self.model, x0, t, context, self.schedule, V, generator=generator).mean()
+
+    def look(self):
+        pipe = StableDiffusion(self.vae, self.model, self.text, self.tokenizer, self.schedule)
+        pictures = pipe(self.prompts, steps=20, progress=False)
+        return show.grid(pictures, columns=6, captions=self.prompts), {}

@@ -1,0 +1,216 @@
+"""The denoising network: a U-Net of ResNet blocks that is told the time and, where it has attention, reads a text."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minidiff.attention import Transformer2D
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Sizes of a `UNet`, by diffusers' names. The defaults are the course's text-to-image model."""
+
+    sample_size: int = 16  #                                   height and width it is trained at, in latents or pixels
+    in_channels: int = 4
+    out_channels: int = 4
+    block_out_channels: tuple[int, ...] = (96, 128, 160)  #    channels of each level, full resolution first
+    layers_per_block: int = 1  #                               ResNet blocks a level going down; one more going up
+    attention: tuple[bool, ...] = (False, True, True)  #       levels with transformer blocks
+    heads: tuple[int, ...] = (4, 4, 4)  #                      attention heads of each level
+    cross_attention_dim: int | None = 128  #                   width of the text states; None: no attention anywhere
+    use_linear_projection: bool = False
+    norm_num_groups: int = 32
+
+    def __post_init__(self):
+        for name in ("attention", "heads"):
+            if len(getattr(self, name)) != len(self.block_out_channels):
+                raise ValueError(
+                    f"{name} has {len(getattr(self, name))} entries, block_out_channels {len(self.block_out_channels)}:"
+                    " give one for each level"
+                )
+
+
+def timestep_embedding(t: Tensor, dim: int) -> Tensor:
+    """[cos(t w_i), sin(t w_i)] w_i = 10000^(-i / (dim / 2)) (Vaswani et al. 2017, section 3.5). (B,) -> (B, dim)."""
+    half = dim // 2
+    w = torch.exp(-math.log(10000) * torch.arange(half, device=t.device, dtype=torch.float32) / half)
+    angles = t.float()[:, None] * w
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class TimestepEmbedding(nn.Module):
+    """Two layers that turn the timestep embedding into what every ResNet block adds to its channels."""
+
+    def __init__(self, dim: int, out: int):
+        super().__init__()
+        self.linear_1 = nn.Linear(dim, out)
+        self.linear_2 = nn.Linear(out, out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear_2(F.silu(self.linear_1(x)))
+
+
+class ResnetBlock(nn.Module):
+    """x + conv(silu(norm(conv(silu(norm(x))) + time))): two 3x3 convolutions around a skip (Ho et al. 2020, app. B).
+
+    (B, in_channels, H, W) -> (B, out_channels, H, W). Without `temb_channels` it knows no time, as in the VAE.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, temb_channels: int | None = None, groups: int = 32, eps: float = 1e-5
+    ):
+        super().__init__()
+        self.norm1 = nn.GroupNorm(groups, in_channels, eps)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.time_emb_proj = nn.Linear(temb_channels, out_channels) if temb_channels else None
+        self.norm2 = nn.GroupNorm(groups, out_channels, eps)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else None
+
+    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        if self.time_emb_proj is not None:
+            h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
+        h = self.conv2(F.silu(self.norm2(h)))
+        return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+
+
+class Upsample(nn.Conv2d):
+    """Nearest-neighbour enlargement to `size` (twice, if not given), then a 3x3 convolution that smooths it."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        size = size or (2 * x.shape[-2], 2 * x.shape[-1])
+        return super().forward(F.interpolate(x, size=size, mode="nearest"))
+
+
+class Block(nn.Module):
+    """One level of the U-Net: ResNet blocks, each followed by a transformer where the level has attention."""
+
+    def __init__(self, config: UNetConfig, level: int, channels: list[tuple[int, int]], temb_channels: int):
+        super().__init__()
+        groups, out = config.norm_num_groups, channels[-1][1]
+        self.resnets = nn.ModuleList(ResnetBlock(i, o, temb_channels, groups) for i, o in channels)
+        has_attention = config.attention[level] and config.cross_attention_dim is not None
+        self.attentions = nn.ModuleList(
+            Transformer2D(out, config.heads[level], config.cross_attention_dim, groups, config.use_linear_projection)
+            for _ in channels
+            if has_attention
+        )
+
+    def layer(self, i: int, x: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
+        x = self.resnets[i](x, temb)
+        return self.attentions[i](x, context) if len(self.attentions) else x
+
+
+class DownBlock(Block):
+    """Returns every state on its way down: the skips that the way up will read."""
+
+    def __init__(self, config: UNetConfig, level: int, in_channels: int, temb_channels: int, last: bool):
+        out = config.block_out_channels[level]
+        super().__init__(
+            config, level, [(in_channels, out)] + [(out, out)] * (config.layers_per_block - 1), temb_channels
+        )
+        self.downsample = None if last else nn.Conv2d(out, out, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor, temb: Tensor, context: Tensor | None) -> list[Tensor]:
+        states = []
+        for i in range(len(self.resnets)):
+            x = self.layer(i, x, temb, context)
+            states.append(x)
+        if self.downsample is not None:
+            states.append(self.downsample(x))
+        return states
+
+
+class MidBlock(nn.Module):
+    """The lowest resolution: ResNet, transformer, ResNet; without attention a single ResNet block."""
+
+    def __init__(self, config: UNetConfig, temb_channels: int):
+        super().__init__()
+        channels, groups, context_dim = (
+            config.block_out_channels[-1],
+            config.norm_num_groups,
+            config.cross_attention_dim,
+        )
+        n = 1 if context_dim is None else 2
+        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, temb_channels, groups) for _ in range(n))
+        self.attentions = nn.ModuleList(
+            Transformer2D(channels, config.heads[-1], context_dim, groups, config.use_linear_projection)
+            for _ in range(n - 1)
+        )
+
+    def forward(self, x: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
+        x = self.resnets[0](x, temb)
+        for attention, resnet in zip(self.attentions, self.resnets[1:], strict=True):
+            x = resnet(attention(x, context), temb)
+        return x
+
+
+class UpBlock(Block):
+    """Reads one skip before each ResNet block: concatenated behind the state, [state, skip]."""
+
+    def __init__(
+        self, config: UNetConfig, level: int, in_channels: int, skips: list[int], temb_channels: int, last: bool
+    ):
+        out = config.block_out_channels[level]
+        inputs = [in_channels] + [out] * (len(skips) - 1)
+        super().__init__(config, level, [(i + s, out) for i, s in zip(inputs, skips, strict=True)], temb_channels)
+        self.upsample = None if last else Upsample(out)
+
+    def forward(self, x: Tensor, skips: list[Tensor], temb: Tensor, context: Tensor | None) -> Tensor:
+        for i in range(len(self.resnets)):
+            x = self.layer(i, torch.cat([x, skips.pop()], dim=1), temb, context)
+        if self.upsample is not None:
+            x = self.upsample(x, size=skips[-1].shape[-2:])  #  the skip's size, so that odd sizes fit
+        return x
+
+
+class UNet(nn.Module):
+    """The network of Rombach et al. 2022 (section 3.2), with the structure of diffusers' UNet2DConditionModel.
+
+    (B, in_channels, H, W) noisy pictures or latents, (B,) network times (0 ... T - 1, fractions allowed) and text
+    states (B, M, cross_attention_dim) -> (B, out_channels, H, W): the prediction its loss asked for.
+    """
+
+    def __init__(self, config: UNetConfig = UNetConfig()):  # noqa: B008  frozen, so it can be shared
+        super().__init__()
+        self.config = config
+        widths, n = config.block_out_channels, config.layers_per_block
+        temb_channels, last = 4 * widths[0], len(widths) - 1
+
+        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.time_embedding = TimestepEmbedding(widths[0], temb_channels)
+        self.down_blocks = nn.ModuleList(
+            DownBlock(config, i, widths[max(i - 1, 0)], temb_channels, last=i == last) for i in range(len(widths))
+        )
+        self.mid_block = MidBlock(config, temb_channels)
+        skips = [widths[0]]
+        for i, width in enumerate(widths):
+            skips += [width] * (n if i == last else n + 1)
+        self.up_blocks = nn.ModuleList(
+            UpBlock(
+                config, i, widths[min(i + 1, last)], [skips.pop() for _ in range(n + 1)], temb_channels, last=i == 0
+            )
+            for i in reversed(range(len(widths)))
+        )
+        self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=1e-5)
+        self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
+        t = torch.as_tensor(t, device=x.device).expand(len(x))
+        temb = self.time_embedding(timestep_embedding(t, self.config.block_out_channels[0]).to(x.dtype))
+        x = self.conv_in(x)
+        skips = [x]
+        for block in self.down_blocks:
+            skips += block(skips[-1], temb, context)
+        x = self.mid_block(skips[-1], temb, context)
+        for block in self.up_blocks:
+            x = block(x, skips, temb, context)
+        return self.conv_out(F.silu(self.conv_norm_out(x)))

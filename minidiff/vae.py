@@ -1,0 +1,192 @@
+"""The autoencoder whose latents the diffusion runs in: 8 times smaller each way, 4 channels."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minidiff.attention import Attention
+from minidiff.unet import ResnetBlock, Upsample
+
+EPS = 1e-6  # of every normalisation in the VAE; the U-Net's ResNet blocks use 1e-5
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Sizes of a `VAE`, by diffusers' names. The defaults are the course's model: 128x128x3 -> 16x16x4."""
+
+    in_channels: int = 3
+    latent_channels: int = 4
+    block_out_channels: tuple[int, ...] = (16, 32, 64, 128)  #  channels of each level, full resolution first
+    layers_per_block: int = (
+        1  #                                ResNet blocks a level in the encoder; one more in the decoder
+    )
+    norm_num_groups: int = 16
+    sample_size: int = 128  #                                   height and width it is trained for, in pixels
+    scaling_factor: float = (
+        1.0  #                              1 / standard deviation of the latents, measured after training
+    )
+
+
+class Downsample(nn.Conv2d):
+    """A 3x3 convolution of stride 2, padded at the right and bottom only, as in the original code (diffusers' too)."""
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(F.pad(x, (0, 1, 0, 1)))
+
+
+class SpatialAttention(Attention):
+    """One head of self-attention over the H * W positions of a feature map, added to it."""
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__(channels, heads=1, bias=True)
+        self.group_norm = nn.GroupNorm(groups, channels, EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.group_norm(x).flatten(2).transpose(1, 2)  #                 (B, H * W, C)
+        return x + super().forward(h).transpose(1, 2).unflatten(2, x.shape[-2:])
+
+
+class Level(nn.Module):
+    """ResNet blocks at one resolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, layers: int, groups: int):
+        super().__init__()
+        widths = [in_channels] + [out_channels] * layers
+        self.resnets = nn.ModuleList(
+            ResnetBlock(i, o, groups=groups, eps=EPS) for i, o in zip(widths, widths[1:], strict=False)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        for resnet in self.resnets:
+            x = resnet(x)
+        return x
+
+
+class DownBlock(Level):
+    def __init__(self, in_channels: int, out_channels: int, layers: int, groups: int, last: bool):
+        super().__init__(in_channels, out_channels, layers, groups)
+        self.downsample = nn.Identity() if last else Downsample(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.downsample(super().forward(x))
+
+
+class UpBlock(Level):
+    def __init__(self, in_channels: int, out_channels: int, layers: int, groups: int, last: bool):
+        super().__init__(in_channels, out_channels, layers, groups)
+        self.upsample = nn.Identity() if last else Upsample(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.upsample(super().forward(x))
+
+
+class MidBlock(nn.Module):
+    """ResNet, attention, ResNet at the lowest resolution."""
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__()
+        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups=groups, eps=EPS) for _ in range(2))
+        self.attention = SpatialAttention(channels, groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.resnets[1](self.attention(self.resnets[0](x)))
+
+
+class Encoder(nn.Module):
+    """(B, 3, H, W) -> (B, 2 * latent_channels, H / 8, W / 8): mean and log-variance of each latent."""
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        widths, groups, last = config.block_out_channels, config.norm_num_groups, len(config.block_out_channels) - 1
+        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.down_blocks = nn.ModuleList(
+            DownBlock(widths[max(i - 1, 0)], width, config.layers_per_block, groups, last=i == last)
+            for i, width in enumerate(widths)
+        )
+        self.mid_block = MidBlock(widths[-1], groups)
+        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], EPS)
+        self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        for block in self.down_blocks:
+            x = block(x)
+        return self.conv_out(F.silu(self.conv_norm_out(self.mid_block(x))))
+
+
+class Decoder(nn.Module):
+    """(B, latent_channels, H / 8, W / 8) -> (B, 3, H, W)."""
+
+    def __init__(self, config: VAEConfig):
+        super().__init__()
+        widths, groups, last = (
+            config.block_out_channels[::-1],
+            config.norm_num_groups,
+            len(config.block_out_channels) - 1,
+        )
+        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
+        self.mid_block = MidBlock(widths[0], groups)
+        self.up_blocks = nn.ModuleList(
+            UpBlock(widths[max(i - 1, 0)], width, config.layers_per_block + 1, groups, last=i == last)
+            for i, width in enumerate(widths)
+        )
+        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], EPS)
+        self.conv_out = nn.Conv2d(widths[-1], config.in_channels, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        x = self.mid_block(self.conv_in(z))
+        for block in self.up_blocks:
+            x = block(x)
+        return self.conv_out(F.silu(self.conv_norm_out(x)))
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A normal distribution for each latent: `mean` and `logvar`, both (B, C, h, w)."""
+
+    mean: Tensor
+    logvar: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """z = mean + exp(logvar / 2) eps: the reparameterisation trick (Kingma & Welling 2013, section 2.4)."""
+        eps = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
+        return self.mean + (self.logvar / 2).exp() * eps
+
+    def kl(self) -> Tensor:
+        """KL(q || N(0, 1)) = (mean^2 + var - 1 - log var) / 2, in nats, summed over a picture (ibid., app. B). (B,)"""
+        return (self.mean**2 + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1) / 2
+
+
+class VAE(nn.Module):
+    """The KL autoencoder of Rombach et al. 2022 (section 3.1), with the structure of diffusers' AutoencoderKL.
+
+    Pictures are (B, 3, H, W) in [-1, 1] with H and W multiples of 8. The latents that the U-Net works on are
+    `vae.encode(x).sample() * vae.config.scaling_factor`, about unit variance; divide by the factor before `decode`.
+    """
+
+    def __init__(self, config: VAEConfig = VAEConfig()):  # noqa: B008  frozen, so it can be shared
+        super().__init__()
+        self.config = config
+        self.encoder, self.decoder = Encoder(config), Decoder(config)
+        self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
+        self.post_quant_conv = nn.Conv2d(config.latent_channels, config.latent_channels, 1)
+
+    def encode(self, x: Tensor) -> Gaussian:
+        factor = 2 ** (len(self.config.block_out_channels) - 1)
+        if x.shape[-1] % factor or x.shape[-2] % factor:
+            got = "x".join(map(str, x.shape[-2:]))
+            raise ValueError(f"pictures are {got}; the VAE takes multiples of {factor}: crop or resize them")
+        mean, logvar = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
+        return Gaussian(mean, logvar.clamp(-30, 20))  #  as in the original code: exp stays finite
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decoder(self.post_quant_conv(z))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The reconstruction from the most likely latent."""
+        return self.decode(self.encode(x).mean)

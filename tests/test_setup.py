@@ -1,0 +1,102 @@
+"""The files that set the project up agree with each other."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from minidiff.data import parse
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+DIRECT = [*PROJECT["dependencies"], *(requirement for extra in EXTRAS.values() for requirement in extra)]
+PINS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = re.findall(r"^([a-z]+):.*?## ", MAKEFILE, re.MULTILINE)
+
+
+def name(requirement):
+    """The project a requirement is for, spelt as PEP 503 has it."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
+
+
+def extras_of(text):
+    (found,) = re.findall(r"-e \"?\.\[([\w,]+)\]", text)
+    return set(found.split(","))
+
+
+def test_environment_is_python_and_pip_and_then_this_package():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert set(environment) == {"name", "channels", "dependencies"}
+    *conda, pip = environment["dependencies"]
+    assert [re.split("[=<>]", package)[0] for package in conda] == ["python", "pip"]
+    assert pip == {"pip": ["-c constraints.txt", "-e .[lab,test]"]}
+
+
+@pytest.mark.parametrize("path", ["environment.yml", "Makefile"])
+def test_extras_exist(path):
+    assert extras_of((ROOT / path).read_text()) <= set(EXTRAS)
+
+
+@pytest.mark.parametrize("requirement", DIRECT)
+def test_every_direct_dependency_is_pinned(requirement):
+    assert [name(pin) for pin in PINS].count(name(requirement)) == 1
+
+
+def test_constraints_are_exact_pins_and_nothing_else():
+    assert [pin for pin in PINS if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
+    torch = next(pin for pin in PINS if name(pin) == "torch")
+    assert f"TORCH ?= {torch}\n" in MAKEFILE
+
+
+def test_torch_is_installed_first_and_alone():
+    assert MAKEFILE.index("pip install $(TORCH)\n") < MAKEFILE.index("pip install -c constraints.txt")
+
+
+def test_demo_prompts_are_of_the_grammar_and_not_held_out():
+    prompts = re.findall(r'^\t"(.+)"', MAKEFILE, re.MULTILINE)
+    assert len(prompts) == 8
+    assert [prompt for prompt in prompts if str(parse(prompt)) != prompt or parse(prompt).held_out] == []
+
+
+def test_ci_calls_make_test_and_nothing_else():
+    path = ROOT / ".ci" / "run"
+    lines = path.read_text().splitlines()
+    assert lines == ["#!/usr/bin/env bash", "set -euo pipefail", 'cd "$(dirname "$0")/.."', "make test"]
+    assert os.name == "nt" or os.access(path, os.X_OK)
+
+
+def test_readme_names_every_make_target_and_no_other():
+    readme = (ROOT / "README.md").read_text()
+    assert set(re.findall(r"`make ([a-z]+)", readme)) == set(TARGETS)
+    assert {"venv", "lab", "demo", "test", "notebooks", "clean", "help"} <= set(TARGETS)
+
+
+def test_readme_maps_every_module_that_exists():
+    modules = {path.name for path in (ROOT / "minidiff").glob("*.py")} - {"__init__.py"}
+    listed = set(re.findall(r"\b\w+\.py\b", (ROOT / "README.md").read_text().split("## The code")[1].split("## ")[0]))
+    assert modules <= listed
+
+
+def test_files_named_in_the_readme_exist():
+    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_repository_url_is_written_once():
+    url = PROJECT["urls"]["Repository"]
+    files = [ROOT / "README.md", ROOT / "DATA_CARD.md", ROOT / "Makefile", ROOT / "environment.yml"]
+    assert [path.name for path in files if url in path.read_text()] == []
+
+
+def test_no_notebook_is_stale():
+    result = subprocess.run(
+        [sys.executable, ROOT / "tools" / "notebooks.py", "--stale"], capture_output=True, text=True
+    )
+    assert result.returncode == 0, f"code changed since the outputs were made; run make notebooks: {result.stdout}"

@@ -1,0 +1,176 @@
+"""The tokenizer gives the ids of transformers' CLIPTokenizer."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+import transformers
+
+from minidiff.clip import TextConfig
+from minidiff.data import OBJECTS, WORDS
+from minidiff.tokenizer import BOS, EOS, Tokenizer
+
+AWKWARD = [
+    "", " ", "\n\t ", "red apple on blue", "  Red   APPLE\ton\nblue  ", "a photo of a cat",
+    "don't you'll we're I'VE it's", "'s 't 'twas rock'n'roll", "fox2fox 1234 3.14", "hello,world!!! ... (what?) #1",
+    "a-b_c/d\\e", "<|endoftext|>", "red<|endoftext|>fox", "<|startoftext|> fox <|startoftext|>", "<|ENDOFTEXT|>",
+    "<|StartOfText|> x", "</w>", "fox</w>", "café", "cafe\u0301", "ÀÉÎÕÜ straße ẞ", "İstanbul ıI",
+    "\u00c5ngstrom \u212b", "\ufb01ne \uff46\uff55\uff4c\uff4c", "日本語 の 狐", "한국어",
+    "\u0644\u0639\u0631\u0628\u064a\u0629", "🦊 above 🐌", "\U0001f469\u200d\U0001f469", "\U0001f1e9\U0001f1ea",
+    "zero\u200bwidth", "no\u00a0break\u2003em", "soft\u00adhyphen", "\u0000\u0001", "\ufffd", "½ ² Ⅷ \u0663",
+    "naïve—dash “quotes”", "greengreen redred greenred", "unredgreenly", "supercalifragilisticexpialidocious",
+    "fox " * 30, "a" * 100, "x" * 21 + " fox fox", "日本語" * 20, "silhouette of small red apple at left " * 4,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(WORDS)
+
+
+@pytest.fixture(scope="module")
+def folder(tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def theirs(folder):
+    return transformers.CLIPTokenizer.from_pretrained(folder)
+
+
+def test_every_word_of_the_grammar_is_one_token(tokenizer):
+    for word in WORDS:
+        assert tokenizer.tokens(word)[:3] == [BOS, word + "</w>", EOS]
+
+
+def test_the_vocabulary_is_laid_out_as_clip_s(tokenizer):
+    """256 bytes in the order of OpenAI's `bytes_to_unicode`, the same ending a word, merges, start, end."""
+    first = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    letters = [*map(chr, first), *(chr(256 + i) for i in range(256 - len(first)))]
+    vocab = tokenizer.bpe.get_vocab()
+    assert sorted(vocab.values()) == list(range(len(tokenizer)))
+    assert [vocab[token] for token in letters + [letter + "</w>" for letter in letters]] == list(range(512))
+    assert vocab[BOS] == len(tokenizer) - 2 and vocab[EOS] == len(tokenizer) - 1
+
+
+def test_the_default_config_fits_the_grammar_s_tokenizer(tokenizer):
+    assert TextConfig().vocab_size == len(tokenizer)
+    assert TextConfig().max_position_embeddings == tokenizer.context
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_ids_equal_transformers(tokenizer, theirs, text):
+    expected = theirs(text, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    ids = tokenizer(text)
+    assert ids.dtype == torch.long and ids.shape == (1, 24)
+    assert torch.equal(ids, expected)
+
+
+def test_a_list_is_a_batch(tokenizer):
+    assert torch.equal(tokenizer(AWKWARD), torch.cat([tokenizer(text) for text in AWKWARD]))
+    assert tokenizer([]).shape == (0, 24)
+
+
+def test_what_is_saved_is_what_is_loaded(tokenizer, folder, theirs):
+    assert torch.equal(Tokenizer.load(folder)(AWKWARD), tokenizer(AWKWARD))
+    assert Tokenizer.load(str(folder)).context == theirs.model_max_length == 24
+    assert len(theirs) == len(tokenizer) and theirs.pad_token == EOS
+
+
+def write_clip_files(tokenizer, folder, pad):
+    """The files of a Stable Diffusion checkpoint: its tokenizer folder as transformers 4 wrote it."""
+    model = json.loads(tokenizer.bpe.to_str())["model"]
+    merges = "\n".join(" ".join(pair) for pair in model["merges"])
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"]), "utf-8")
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", "utf-8")
+    pad = {"content": pad, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
+    special = {"bos_token": BOS, "eos_token": EOS, "unk_token": EOS, "pad_token": pad}
+    (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 30, "pad_token": EOS}))
+
+
+@pytest.mark.parametrize("pad", [EOS, "!"])  # SD 1.5's, SD 2.1's
+def test_vocab_and_merges_files(tokenizer, tmp_path, pad):
+    write_clip_files(tokenizer, tmp_path / "tokenizer", pad)
+    loaded = Tokenizer.load(tmp_path / "tokenizer")
+    theirs = transformers.CLIPTokenizer.from_pretrained(tmp_path / "tokenizer")
+    expected = theirs(AWKWARD, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    assert torch.equal(loaded(AWKWARD), expected)
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        (tmp_path / "tokenizer" / name).unlink()
+    assert Tokenizer.load(tmp_path / "tokenizer").context == 77
+
+
+def test_merges_written_as_strings(tokenizer, folder, tmp_path):
+    """As tokenizers before 0.20 wrote them, and the checkpoints on the hub have them."""
+    shutil.copytree(folder, tmp_path / "old")
+    contents = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    contents["model"]["merges"] = [" ".join(pair) for pair in contents["model"]["merges"]]
+    (tmp_path / "old" / "tokenizer.json").write_text(json.dumps(contents), "utf-8")
+    assert torch.equal(Tokenizer.load(tmp_path / "old")(AWKWARD), tokenizer(AWKWARD))
+
+
+def test_training_twice_writes_the_same_file(folder, tmp_path):
+    """In another process, as hash seeds differ between them, and from words in another order, one of them twice."""
+    code = (
+        "import sys; from minidiff.tokenizer import Tokenizer; from minidiff.data import WORDS;"
+        "Tokenizer.train([*reversed(WORDS), 'fox', 'fox']).save(sys.argv[1])"
+    )
+    for i in range(2):
+        env = os.environ | {"PYTHONHASHSEED": str(i)}
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=env)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("word", ["red apple", "fox2", "", "don't"])
+def test_words_that_cannot_be_one_token_are_refused(word):
+    with pytest.raises(ValueError, match="expected single words"):
+        Tokenizer.train(["fox", word])
+
+
+def test_words_of_other_languages_train_too():
+    words = ["éclair", "狐", "straße"]
+    assert all(len(set(row)) == 3 for row in Tokenizer.train(words)(words).tolist())
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_what_was_cut(tokenizer, theirs, text):
+    cut, whole = tokenizer.cut(text), theirs(text).input_ids
+    assert bool(cut) == (len(whole) > 24)
+    if cut:
+        assert text.strip().endswith(cut)
+        rest = theirs(cut).input_ids[1:]
+        assert whole[-len(rest) :] == rest and len(whole) - len(rest) <= 23
+
+
+def test_what_was_cut_is_in_the_reader_s_words(tokenizer):
+    assert tokenizer.cut("fox " * 22) == ""
+    assert tokenizer.cut("fox " * 22 + "  Big  DOG ") == "Big  DOG"
+
+
+def test_positions(tokenizer):
+    text = "sketch of  Red Apple left of sunflower on red"
+    assert tokenizer.tokens(text)[3:5] == ["red</w>", "apple</w>"]
+    assert tokenizer.positions(text, "red apple") == [3, 4]
+    assert tokenizer.positions(text, "of") == [2, 6]
+    assert tokenizer.positions(text, "red") == [3, 9]
+    assert tokenizer.positions(text, "sun") == tokenizer.positions(text, "") == tokenizer.positions(text, EOS) == []
+    for name in OBJECTS:
+        assert tokenizer.positions(f"small {name} on blue", name) == [2 + i for i in range(len(name.split()))]
+
+
+@pytest.mark.parametrize("contents", [None, "", "{}", '{"model": {"vocab": {"a": 0}, "merges": []}}', "[1"])
+def test_no_tokenizer(tmp_path, contents):
+    if contents is not None:
+        (tmp_path / "tokenizer.json").write_text(contents)
+    with pytest.raises(ValueError, match="no CLIP tokenizer in .*: give a folder") as info:
+        Tokenizer.load(tmp_path)
+    assert "\n" not in str(info.value)

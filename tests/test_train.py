@@ -1,0 +1,174 @@
+"""The loop: what it computes, and that nothing is lost when it is stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from minidiff.convert import WeightsError, load
+from minidiff.train import Objective, Settings, accelerator, train
+from minidiff.vae import VAE
+
+
+@dataclass(frozen=True)
+class LineConfig:
+    inputs: int = 3
+
+
+class Line(nn.Linear):
+    def __init__(self, config: LineConfig = LineConfig()):  # noqa: B008
+        super().__init__(config.inputs, 1)
+        self.config = config
+
+
+class Regression(Objective):
+    """y = x w + 1, seen with noise."""
+
+    w = torch.tensor([[2.0], [-1.0], [0.5]])
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.model = Line()
+
+    def batch(self, indices):
+        x = torch.randn(len(indices), 3, generator=torch.Generator().manual_seed(int(indices[0])))
+        return {"x": x, "y": x @ self.w + 1}
+
+    def forward(self, generator, x, y):
+        noise = 0.01 * torch.randn(y.shape, generator=generator, device=y.device)
+        return (self.model(x).float() - y - noise).square().mean()
+
+
+def test_it_learns_a_line(tmp_path):
+    objective = Regression()
+    steps = list(train(objective, Settings(400, 32, 0.05, 20, 0.0, ema=0.9), accelerator("cpu"), tmp_path))
+    assert [s.step for s in steps] == list(range(1, 401))
+    assert (objective.model.weight.T - Regression.w).abs().max() < 0.05 and abs(objective.model.bias.item() - 1) < 0.05
+    kept = load(Line, tmp_path / "line.safetensors")
+    assert (kept.weight - objective.model.weight).abs().max() < 2e-3, "half precision of the same"
+    card = json.loads((tmp_path / "line.json").read_text())
+    assert card["steps"] == 400 and card["settings"]["lr"] == 0.05
+    curve = card["loss_curve"]
+    assert len(curve) == 100 and curve[-1][0] == 400 and curve[0][1] > 10 * curve[-1][1]
+    assert sum(loss for _, loss in curve) / 100 == pytest.approx(sum(s.loss for s in steps) / 400, abs=1e-4)
+
+
+def test_averaged_weights_and_rate_follow_their_formulas():
+    objective, average, settings = Regression(), None, Settings(30, 8, 0.05, 10, 0.0, ema=0.8)
+    average = {k: v.clone().double() for k, v in objective.model.state_dict().items()}
+    for step in train(objective, settings, accelerator("cpu")):
+        decay = min(0.8, step.step / (9 + step.step))
+        if step.step < 30:
+            for name, value in objective.model.state_dict().items():
+                average[name] = decay * average[name] + (1 - decay) * value.double()
+            before = {k: v.clone() for k, v in objective.model.state_dict().items()}
+    # after the end the model holds the average; in the last step the rate was nearly 0, so the weights hardly moved
+    for name, value in objective.model.state_dict().items():
+        expected = 0.8 * average[name] + 0.2 * before[name].double()
+        assert (value - expected).abs().max() < 1e-4
+    rates = [settings.rate(step) for step in range(31)]
+    assert rates[0] == pytest.approx(0.005) and max(rates) < 0.05 and rates[30] == pytest.approx(0)
+    assert rates[20] == pytest.approx(0.05 * 0.25), "two thirds through, a half cosine is at a quarter"
+
+
+def test_it_goes_on_from_where_it_stopped(tmp_path):
+    settings = Settings(40, 8, 0.05, 10, ema=0.9, every=10)
+    whole = Regression()
+    losses = [s.loss for s in train(whole, settings, accelerator("cpu"), tmp_path / "whole")]
+    for step in train(Regression(), settings, accelerator("cpu"), tmp_path / "parts"):
+        if step.step == 27:
+            break
+    parts = Regression()
+    steps = list(train(parts, settings, accelerator("cpu"), tmp_path / "parts"))
+    assert steps[0].step == 21, "the last checkpoint was at 20"
+    assert [s.loss for s in steps] == losses[20:]
+    assert all((a == b).all() for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
+    list(train(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+    with pytest.raises(WeightsError, match="holds a run with lr = 0.05, this one has 0.1: give the same options"):
+        list(train(Regression(), Settings(10, 8, 0.1), accelerator("cpu"), tmp_path))
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(WeightsError, match="is damaged .*: delete it to start again"):
+        list(train(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+
+
+def test_a_loss_that_is_not_finite_stops_it(tmp_path):
+    class Diverging(Regression):
+        def forward(self, generator, x, y):
+            return super().forward(generator, x, y) / 0
+
+    with pytest.raises(FloatingPointError, match="the loss is inf at step 1: lower --lr"):
+        list(train(Diverging(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+# The command, in processes of its own
+
+COMMAND = [sys.executable, "-m", "minidiff.train", "vae", "--batch", "4", "--steps", "8", "--every", "2", "--device", "cpu"]
+ENV = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def wait_for(file, process):
+    for _ in range(1200):
+        if file.exists():
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise TimeoutError(file)
+
+
+def test_a_kill_loses_nothing_but_the_steps_since_the_last_checkpoint(tmp_path):
+    killed = subprocess.Popen([*COMMAND, "--out", tmp_path / "killed"], env=ENV, stderr=subprocess.PIPE)
+    wait_for(tmp_path / "killed/checkpoint.safetensors", killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    load(VAE, tmp_path / "killed/vae.safetensors")
+    for name in ("killed", "whole"):
+        subprocess.run([*COMMAND, "--out", tmp_path / name], env=ENV, check=True, capture_output=True)
+    a, b = (load_file(tmp_path / name / "vae.safetensors") for name in ("killed", "whole"))
+    assert a.keys() == b.keys() and all((a[name] == b[name]).all() for name in a)
+    assert len(list((tmp_path / "killed/samples").iterdir())) == 4
+    assert not list((tmp_path / "killed").glob("*.part"))
+
+
+def test_ctrl_c_is_one_line_and_exit_code_2(tmp_path):
+    command = [*COMMAND, "--out", tmp_path]
+    process = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "checkpoint.safetensors", process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 2
+    assert err.rstrip().endswith("stopped; the same command goes on from the last checkpoint")
+    assert "Traceback" not in err and not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("wrong, message", [
+    (["vae", "--steps", "0"], "error: argument --steps: got 0, expected a whole number from 1; see"),
+    (["vae", "--lr", "fast"], "error: argument --lr: got fast, expected a number from 1e-09 to 1; see"),
+    (["vae", "--device", "quantum"], "error: device 'quantum' is not there, expected one of: cpu"),
+    (["vae", "--init", "nothing.safetensors"], "error: no weight file nothing.safetensors: give the path"),
+    (["vae", "--init", __file__], "is damaged or no safetensors file"),
+    (["unet", "--weights", "nowhere"], "error: no weight file nowhere"),
+    (["painter"], "invalid choice: 'painter'"),
+])  # fmt: skip
+def test_bad_options_are_one_line_and_exit_code_2(wrong, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    from minidiff.cli import run
+    from minidiff.train.__main__ import main
+
+    with pytest.raises(SystemExit) as exit:
+        run(lambda: main(wrong))
+    err = capsys.readouterr().err
+    assert exit.value.code == 2 and err.count("\n") == 1 and message in err
+    assert not any(tmp_path.iterdir()), "nothing half-written"
