@@ -115,7 +115,7 @@ def test_a_loss_that_is_not_finite_stops_it(tmp_path):
 
 # The command, in processes of its own
 
-COMMAND = [sys.executable, "-m", "minidiff.train", "vae", "--batch", "4", "--steps", "8", "--every", "2", "--device", "cpu"]
+COMMAND = [sys.executable, *"-m minidiff.train vae --batch 4 --steps 8 --every 2 --device cpu".split()]
 ENV = os.environ | {"OMP_NUM_THREADS": "1"}
 
 

@@ -153,7 +153,8 @@ class Run:
     @property
     def identity(self) -> dict:
         """What must be the same for a checkpoint to be this run's."""
-        return json.loads(json.dumps(asdict(self.settings) | {"config": asdict(self.model.config)} | self.card))
+        card = {name: value for name, value in self.card.items() if name != "command"}
+        return json.loads(json.dumps(asdict(self.settings) | {"config": asdict(self.model.config)} | card))
 
     def keep(self) -> None:
         """Write everything. A kill at any moment leaves each file as it was or as it shall be."""
@@ -184,8 +185,11 @@ class Run:
             picture.save(samples / f"{len(self.losses):06d}.png")
 
         part = self.checkpoint.with_suffix(".part")
-        save_file(state, part, {"minidiff": json.dumps(about)})
-        os.replace(part, self.checkpoint)
+        try:
+            save_file(state, part, {"minidiff": json.dumps(about)})
+            os.replace(part, self.checkpoint)
+        finally:
+            part.unlink(missing_ok=True)
 
     def curve(self, points: int = 100) -> list[tuple[int, float]]:
         """(step, mean loss of the steps since the point before), at most `points` of them."""

@@ -80,8 +80,10 @@ def main(argv: list[str] | None = None) -> None:
         cache = args.out / "latents.safetensors"
         objective = UNetObjective(model, vae, clip.text_model, tokenizer, args.scenes, world, cache)
 
-    command = " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])
-    for _ in train(objective, settings, accelerator(args.device), args.out, command=command):
+    card = {"command": " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])}
+    if args.model == "unet":
+        card |= {"scenes": args.scenes, "world": args.world}
+    for _ in train(objective, settings, accelerator(args.device), args.out, **card):
         pass
     print(f"{args.out / args.model}.safetensors")
 

@@ -1,0 +1,234 @@
+"""From a prompt to a picture: with the shipped weights, and with small random ones where only the wiring counts."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from minidiff import data, sample
+from minidiff.cli import run
+from minidiff.clip import CLIPText
+from minidiff.pipeline import WEIGHTS, StableDiffusion, find_device
+from minidiff.tokenizer import Tokenizer
+from minidiff.unet import UNet, UNetConfig
+from minidiff.vae import VAE, VAEConfig
+
+PROMPTS = ["fox above rocket on green", "red apple in snow"]
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    """Random weights: a guided prediction then differs clearly from an unguided one."""
+    torch.manual_seed(0)
+    unet = UNet(UNetConfig(block_out_channels=(16, 32, 32), norm_num_groups=16))
+    vae = VAE(VAEConfig(scaling_factor=0.5))
+    return StableDiffusion(vae.eval(), unet.eval(), CLIPText().eval(), Tokenizer.train(data.WORDS), words=data.WORDS)
+
+
+def pixels(images):
+    return torch.stack([torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).int() for image in images])
+
+
+def difference(a, b) -> int:
+    return (pixels(a) - pixels(b)).abs().max().item()
+
+
+def test_same_seed_same_picture(pipe):
+    first, again = (pipe(PROMPTS[0], seed=3, steps=3, progress=False) for _ in range(2))
+    assert isinstance(first, list) and first[0].size == (128, 128) and first[0].mode == "RGB"
+    assert difference(first, again) == 0
+    assert difference(first, pipe(PROMPTS[0], seed=4, steps=3, progress=False)) > 0
+
+
+def test_a_list_is_drawn_as_each_alone(pipe):
+    together = pipe(PROMPTS, seed=5, steps=3, progress=False)
+    alone = [pipe(prompt, seed=5 + i, steps=3, progress=False)[0] for i, prompt in enumerate(PROMPTS)]
+    assert difference(together, alone) <= 1
+    assert difference(pipe(PROMPTS, seed=[9, 5], steps=3, progress=False)[1:], pipe(PROMPTS[1], seed=5, steps=3)) <= 1
+
+
+@pytest.mark.parametrize("name", ["ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "plms"])
+def test_every_sampler_draws(pipe, name):
+    sampler = getattr(sample, name)
+    first, again = (pipe(PROMPTS[0], steps=4, sampler=sampler, progress=False) for _ in range(2))
+    assert difference(first, again) == 0
+
+
+@pytest.mark.parametrize("guidance", [0, 1, 4.0])
+def test_a_trace_holds_what_happened(pipe, guidance):
+    trace = pipe(PROMPTS, "cat on blue", steps=3, guidance=guidance, seed=1, progress=False, trace=True)
+    assert (
+        difference(trace.images, pipe(PROMPTS, "cat on blue", steps=3, guidance=guidance, seed=1, progress=False)) == 0
+    )
+    assert trace.times.tolist() == [1000, 667, 333, 0] and len(trace.states) == 4 and len(trace.calls) == 3
+    assert trace.tokens[1][:6] == ["<|startoftext|>", "red</w>", "apple</w>", "in</w>", "snow</w>", "<|endoftext|>"]
+    with torch.no_grad():
+        assert (trace.context - pipe.text(pipe.tokenizer(PROMPTS))).abs().max() < 1e-6
+        decoded = pipe.vae.decode(trace.states[-1] / pipe.vae.config.scaling_factor)
+    assert difference(trace.images, [Image.fromarray(p) for p in to_uint8(decoded)]) <= 1
+    for call, state, t in zip(trace.calls, trace.states, trace.times, strict=False):
+        assert call.t == t and (call.x == state).all()
+        if guidance == 1:
+            assert call.x0_uncond is None and (call.x0 == call.x0_cond).all()
+        else:
+            mixed = call.x0_uncond + guidance * (call.x0_cond - call.x0_uncond)
+            assert (call.x0 - mixed).abs().max() < 1e-5
+            assert (call.x0_cond - call.x0_uncond).abs().max() > 1e-3
+        assert len(call.attention) == 7, "one map for each transformer block"
+        for layer, maps in call.attention.items():
+            assert layer.endswith("attn2") and maps.shape[0] == 2 and maps.shape[2] == 24
+            assert (maps.sum(-1) - 1).abs().max() < 1e-5
+
+
+def to_uint8(x):
+    return ((x + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).numpy()
+
+
+def test_a_trace_leaves_nothing_in_the_network(pipe):
+    pipe(PROMPTS[0], steps=1, progress=False, trace=True)
+    assert not any(module._forward_hooks for module in pipe.unet.modules())
+
+
+def test_given_latents_are_where_it_starts(pipe):
+    latents = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    trace = pipe(PROMPTS, latents=latents, steps=2, progress=False, trace=True)
+    assert (trace.states[0] == latents).all()
+    wide = pipe(PROMPTS[0], latents=torch.randn(1, 4, 8, 24), steps=2, progress=False)
+    assert wide[0].size == (192, 64)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (dict(prompt=7), "'int' object is not iterable"),
+    (dict(prompt=["fox", None]), "a prompt is None, expected text"),
+    (dict(prompt=[]), "got 0 prompts"),
+    (dict(prompt="fox", negative_prompt=["a", "b"]), "got 1 prompts and 2 negative ones"),
+    (dict(prompt="fox", steps=0), "steps is 0, expected a whole number from 1 to 1000"),
+    (dict(prompt="fox", steps=2.5), "steps is 2.5, expected a whole number"),
+    (dict(prompt="fox", guidance=float("nan")), "guidance is nan, expected a number from 0"),
+    (dict(prompt="fox", guidance=-1), "guidance is -1, expected a number from 0"),
+    (dict(prompt="fox", sampler="ddim"), "sampler is 'ddim', expected a function of minidiff.sample"),
+    (dict(prompt="fox", seed=-1), "seed is -1, expected a whole number from 0"),
+    (dict(prompt="fox", seed=[1, 2]), "seed is .1, 2., expected a whole number from 0, or a list of 1"),
+    (dict(prompt="fox", latents=torch.zeros(4, 16, 16)), "latents are .4, 16, 16., expected .1, 4, height / 8"),
+])  # fmt: skip
+def test_arguments_that_make_no_sense(pipe, arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        pipe(**arguments, progress=False)
+
+
+def test_words_it_was_never_taught_are_named(pipe):
+    with pytest.warns(UserWarning) as caught:
+        images = pipe("a foxx on green", steps=1, progress=False)
+    assert len(images) == 1
+    said = [str(w.message) for w in caught]
+    assert [s.split(";")[0] for s in said] == [
+        "the model was never taught the word 'a'", "the model was never taught the word 'foxx'",
+    ]  # fmt: skip
+    assert said[1].split(": ")[1].split(", ")[0] == "fox"
+
+
+def test_what_does_not_fit_is_named(pipe):
+    with pytest.warns(UserWarning, match="longer than 22 tokens: 'moon in snow' is cut"):
+        pipe("fox " * 21 + "sun moon in snow", steps=1, progress=False)
+
+
+def test_known_prompts_are_no_cause_for_a_warning(pipe):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pipe([str(data.scene(seed).spec) for seed in range(20)], steps=1, progress=False)
+
+
+def test_devices():
+    assert find_device("cpu") == torch.device("cpu")
+    for name in ("quantum", "") + (() if torch.cuda.is_available() else ("cuda", "cuda:0")):
+        with pytest.raises(ValueError, match="is not there, expected one of: .*cpu"):
+            find_device(name)
+
+
+def test_weights_that_are_not_there(tmp_path):
+    with pytest.raises(ValueError, match="no weights 'stable-diffusion': give 'openmoji'"):
+        StableDiffusion.from_pretrained("stable-diffusion")
+    with pytest.raises(ValueError, match="no weight file .*vae.safetensors"):
+        StableDiffusion.from_pretrained(tmp_path)
+
+
+# The command line, with the shipped weights
+
+
+def command(*arguments, **options):
+    from minidiff.__main__ import main
+
+    run(lambda: main([str(a) for a in arguments]), **options)
+
+
+def test_shipped_weights_draw_the_same_from_python_and_from_the_command_line(tmp_path, capsys):
+    command(PROMPTS[0], "--seed", 3, "--steps", 4, "--out", tmp_path / "fox.png")
+    assert capsys.readouterr().out.startswith(f"{tmp_path / 'fox.png'}  1 picture in ")
+    pipe = StableDiffusion.from_pretrained("openmoji", device="cpu")
+    shown = Image.open(tmp_path / "fox.png")
+    assert difference([shown], pipe(PROMPTS[0], seed=3, steps=4, progress=False)) == 0
+
+
+def test_several_prompts_make_a_grid(tmp_path):
+    command(*PROMPTS, "sun on blue", "--steps", 1, "--out", tmp_path / "grid.jpg")
+    width, height = Image.open(tmp_path / "grid.jpg").size
+    assert width > 2 * 128 and height > 2 * 128
+    assert [p.name for p in tmp_path.iterdir()] == ["grid.jpg"]
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ([], "error: the following arguments are required: prompt; see python -m minidiff --help"),
+    (["fox", "--steps", "0"], "error: argument --steps: got 0, expected a whole number from 1 to 1000; see"),
+    (["fox", "--steps", "many"], "error: argument --steps: got many, expected a whole number from 1 to 1000; see"),
+    (["fox", "--guidance", "nan"], "error: argument --guidance: got nan, expected a number from 0 to 100; see"),
+    (["fox", "--seed", "-1"], "error: argument --seed: got -1, expected a whole number from 0"),
+    (["fox", "--sampler", "magic"], "error: argument --sampler: invalid choice: 'magic'"),
+    (["fox", "--device", "quantum"], "error: device 'quantum' is not there, expected one of: "),
+    (["fox", "--out", "fox"], "error: --out is fox, expected a picture file: name it .png or .jpg"),
+    (["fox", "--out", "no/such/folder/fox.png"], "cannot be written: give a file in a folder that exists"),
+    (["fox", "--weights", "nowhere"], "error: no weights 'nowhere': give 'openmoji'"),
+])  # fmt: skip
+def test_bad_options_are_one_line_and_exit_code_2(wrong, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit:
+        command(*wrong)
+    err = capsys.readouterr().err
+    assert exit.value.code == 2 and err.count("\n") == 1 and message in err
+    assert not any(tmp_path.iterdir()), "nothing half-written"
+
+
+def test_damaged_weights_are_one_line_and_exit_code_2(tmp_path, capsys):
+    for file in WEIGHTS.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(SystemExit) as exit:
+        command("fox", "--weights", tmp_path, "--out", tmp_path / "fox.png")
+    err = capsys.readouterr().err
+    assert exit.value.code == 2 and err.count("\n") == 1 and "vae.safetensors is damaged" in err
+    assert not (tmp_path / "fox.png").exists()
+
+
+def test_drawing_imports_only_what_it_needs(tmp_path):
+    """A cold process loads neither the oracles nor the notebook nor the training loop, and asks no network."""
+    code = (
+        "import sys, socket; socket.socket.connect = None;"
+        "from minidiff.__main__ import main; main(['fox on blue', '--steps', '1', '--out', sys.argv[1]]);"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "fox.png"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=os.environ).stdout
+    loaded = set(out.split())
+    assert {"torch", "minidiff"} <= loaded
+    assert loaded.isdisjoint({"diffusers", "transformers", "accelerate", "matplotlib", "jupyterlab", "IPython"})
+
+
+def test_weights_stay_within_their_budget():
+    sizes = {file.stem: file.stat().st_size / 2**20 for file in WEIGHTS.glob("*.safetensors")}
+    assert set(sizes) >= {"vae", "clip", "unet"}
+    assert sizes["unet"] <= 20 and sizes["vae"] <= 8 and sum(sizes.values()) <= 50 - 18, "18 MB are the ControlNets'"
+    for name in sizes:
+        assert (Path(WEIGHTS) / f"{name}.json").exists(), "each file has its card"
