@@ -359,7 +359,7 @@ class Scene:
         words = self.caption.split()
         if u < 0.25:
             kept = rng.uniform(size=len(words)) < 0.5
-            kept[rng.randint(len(words))] = False
+            kept[rng.permutation(len(words))[:2]] = False, True  #  some are lost, not all
             return " ".join(word for word, keep in zip(words, kept, strict=True) if keep)
         return self.caption
 
@@ -392,4 +392,4 @@ def scene(seed: int, world: World = FULL, held_out: bool = False) -> Scene:
 def batch(scenes: list[Scene]) -> torch.Tensor:
     """Their pictures as a network reads them: (B, 3, SIZE, SIZE) float32 in [-1, 1]."""
     pictures = torch.from_numpy(np.stack([s.image for s in scenes]))
-    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return pictures.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1

@@ -133,6 +133,9 @@ class Run:
         self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
         self.losses: list[float] = []
         self.seconds = 0.0
+        # what must be the same for a checkpoint to be this run's; taken now, as `look` may measure a part of the config
+        same = asdict(settings) | {"config": asdict(self.model.config)} | card
+        self.identity = json.loads(json.dumps({name: value for name, value in same.items() if name != "command"}))
 
     def done(self, loss: float, seconds: float) -> None:
         """A step was done: weights enter the average, average += (1 - ema) (weights - average)."""
@@ -149,12 +152,6 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
-
-    @property
-    def identity(self) -> dict:
-        """What must be the same for a checkpoint to be this run's."""
-        card = {name: value for name, value in self.card.items() if name != "command"}
-        return json.loads(json.dumps(asdict(self.settings) | {"config": asdict(self.model.config)} | card))
 
     def keep(self) -> None:
         """Write everything. A kill at any moment leaves each file as it was or as it shall be."""

@@ -1,0 +1,147 @@
+"""What each model is shown, and what its loss and measures are."""
+
+import pytest
+import torch
+
+from minidiff import data, judge
+from minidiff.clip import CLIP, CLIPText
+from minidiff.data import SMALL, parse, scene
+from minidiff.judge import CLASSES, Judge, adherence, labels
+from minidiff.tokenizer import Tokenizer
+from minidiff.train.objectives import CLIPObjective, JudgeObjective, UNetObjective, VAEObjective
+from minidiff.unet import UNet, UNetConfig
+from minidiff.vae import VAE
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.train(data.WORDS)
+
+
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+def test_vae_sees_crops_and_then_whole_pictures():
+    objective = VAEObjective(VAE(), whole=64)
+    crops = objective.batch(torch.arange(8))["x"]
+    assert crops.shape == (8, 3, 64, 64)
+    whole = data.batch([scene(i) for i in range(8)])
+    for crop, picture in zip(crops, whole, strict=True):
+        windows = picture.unfold(1, 64, 1).unfold(2, 64, 1)  #  every place it could have come from
+        assert (windows == crop[:, None, None]).all(-1).all(-1).all(0).any()
+    assert objective.batch(torch.arange(64, 72))["x"].shape == (2, 3, 128, 128)
+
+
+def test_vae_loss_is_error_plus_weighted_kl():
+    vae, x = VAE(), data.batch([scene(0)])
+    losses = [VAEObjective(vae, 0, kl)(rng(), x=x).item() for kl in (0.0, 1.0)]
+    q = vae.encode(x)
+    error = x - vae.decode(q.sample(rng()))
+    assert losses[0] == pytest.approx((error.abs().mean() + error.square().mean()).item(), rel=1e-5)
+    assert losses[1] - losses[0] == pytest.approx(q.kl().item() / (4 * 16 * 16), rel=1e-3)
+
+
+def test_clip_is_shown_the_relation_swapped(tokenizer):
+    pair, single = data.Scene(parse("fox above rocket on green"), 1), data.Scene(parse("fox at left on green"), 1)
+    assert CLIPObjective.swapped(pair, pair.caption) == "fox below rocket on green"
+    assert CLIPObjective.swapped(pair, "fox on green") == "", "its caption has lost its relation"
+    assert CLIPObjective.swapped(single, single.caption) == ""
+    batch = CLIPObjective(CLIP(), tokenizer).batch(torch.arange(32))
+    for i in range(32):
+        own, wrong = scene(i).noisy_caption(), scene(i).spec
+        assert (batch["ids"][i] == tokenizer(own)[0]).all()
+        assert batch["mask"][i] == (own == scene(i).caption and len(wrong.objects) == 2)
+    assert batch["mask"].any() and not batch["mask"].all()
+
+
+def test_clip_loss_falls_when_pairs_agree(tokenizer):
+    objective = CLIPObjective(CLIP(), tokenizer)
+    batch = objective.batch(torch.arange(8))
+    loss = objective(rng(), **batch)
+    assert 1 < loss.item() < 5 and loss.requires_grad
+    loss.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in objective.model.parameters())
+
+
+@pytest.fixture
+def unet_objective(tokenizer, tmp_path):
+    torch.manual_seed(0)
+    unet = UNet(UNetConfig(block_out_channels=(16, 32), attention=(False, True), heads=(2, 2), norm_num_groups=16))
+    return UNetObjective(unet, VAE().eval(), CLIPText().eval(), tokenizer, 20, SMALL, tmp_path / "latents.safetensors")
+
+
+def test_unet_learns_from_the_latents_of_the_scenes(unet_objective, tokenizer):
+    latents, ids = unet_objective.encode()
+    assert latents.shape == (20, 4, 16, 16) and latents.dtype == torch.float16
+    x = data.batch([scene(i, SMALL) for i in range(20)])
+    with torch.no_grad():
+        expected = unet_objective.vae.encode(x).mean * unet_objective.vae.config.scaling_factor
+    assert (latents - expected).abs().max() < 2e-3 * expected.abs().max()
+    assert (ids == tokenizer([scene(i, SMALL).noisy_caption(SMALL) for i in range(20)])).all()
+
+
+def test_latents_are_kept_and_made_again_when_the_vae_changes(unet_objective):
+    first, _ = unet_objective.encode()
+    made = unet_objective.cache.stat().st_mtime_ns
+    again, _ = unet_objective.encode()
+    assert (first == again).all() and unet_objective.cache.stat().st_mtime_ns == made
+    with torch.no_grad():
+        unet_objective.vae.quant_conv.weight.mul_(1.1)
+    other, _ = unet_objective.encode()
+    assert (first != other).any() and unet_objective.cache.stat().st_mtime_ns > made
+
+
+def test_one_caption_in_ten_is_left_empty(unet_objective, tokenizer):
+    empty = tokenizer("")[0]
+    ids = torch.cat([unet_objective.batch(torch.arange(i * 100, i * 100 + 100))["ids"] for i in range(40)])
+    share = (ids == empty).all(1).float().mean().item()
+    assert abs(share - 0.1) < 3 * (0.1 * 0.9 / 4000) ** 0.5, "three standard errors"
+
+
+def test_unet_loss_trains_the_unet_alone(unet_objective):
+    loss = unet_objective(rng(), **unet_objective.batch(torch.arange(4)))
+    loss.backward()
+    assert all(p.grad is not None for p in unet_objective.model.parameters())
+    assert all(p.grad is None for p in (*unet_objective.text.parameters(), *unet_objective.vae.parameters()))
+
+
+def test_labels_hold_the_whole_caption():
+    assert labels(parse("fox right of sun on blue")) == labels(parse("sun left of fox on blue"))
+    assert labels(parse("fox below sun on blue")) == labels(parse("sun above fox on blue"))
+    different = [
+        "fox left of sun on blue", "sun left of fox on blue", "fox above sun on blue", "fox at left on blue",
+        "fox on blue", "big fox on blue", "sketch of fox on blue", "fox in sea",
+    ]  # fmt: skip
+    assert len({tuple(labels(parse(caption))) for caption in different}) == len(different)
+
+
+def test_judge_learns_and_looks():
+    objective = JudgeObjective(Judge())
+    batch = objective.batch(torch.arange(8))
+    assert batch["y"].tolist() == [labels(scene(i).spec) for i in range(8)]
+    objective(rng(), **batch).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in objective.model.parameters())
+
+
+def test_adherence_counts_what_is_right():
+    captions = ("fox left of sun on blue", "sun left of fox on blue", "fox on blue", "owl at top in sea")
+    specs = [parse(caption) for caption in captions]
+
+    class Told(torch.nn.Module):
+        """A judge that reads these captions, whatever it is shown."""
+
+        def __init__(self, captions):
+            super().__init__()
+            self.answers = torch.tensor([labels(parse(c)) for c in captions])
+
+        def forward(self, x):
+            return [torch.eye(len(n))[a] for n, a in zip(CLASSES.values(), self.answers.unbind(1), strict=True)]
+
+    perfect = adherence(Told(map(str, specs)), torch.zeros(4, 3, 128, 128), specs)
+    assert set(perfect.values()) == {1.0}
+    # the first pair in the wrong order, another object, another place
+    wrong = ["sun left of fox on blue", "sun left of fox on blue", "cat on blue", "owl at top in snow"]
+    measured = adherence(Told(wrong), torch.zeros(4, 3, 128, 128), specs)
+    assert measured["objects"] == 0.75 and measured["place"] == 0.75 and measured["right"] == 0.25
+    assert measured["layout"] == measured["style"] == 1.0 and judge.CLASSES["layout"][0] is None
