@@ -153,6 +153,24 @@ def test_ctrl_c_is_one_line_and_exit_code_2(tmp_path):
     assert "Traceback" not in err and not list(tmp_path.glob("*.part"))
 
 
+def test_two_processes_train_one_model(tmp_path):
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node",
+        "2",
+        "--master_port",
+        "0",
+        *COMMAND[1:],
+    ]
+    out = subprocess.run([*torchrun, "--out", tmp_path], env=ENV, capture_output=True, text=True)
+    assert out.returncode == 0, out.stderr
+    assert out.stdout.count("vae.safetensors") == 1, "one process speaks"
+    assert json.loads((tmp_path / "vae.json").read_text())["steps"] == 8
+    load(VAE, tmp_path / "vae.safetensors")
+
+
 @pytest.mark.parametrize("wrong, message", [
     (["vae", "--steps", "0"], "error: argument --steps: got 0, expected a whole number from 1; see"),
     (["vae", "--lr", "fast"], "error: argument --lr: got fast, expected a number from 1e-09 to 1; see"),
@@ -160,6 +178,7 @@ def test_ctrl_c_is_one_line_and_exit_code_2(tmp_path):
     (["vae", "--init", "nothing.safetensors"], "error: no weight file nothing.safetensors: give the path"),
     (["vae", "--init", __file__], "is damaged or no safetensors file"),
     (["unet", "--weights", "nowhere"], "error: no weight file nowhere"),
+    (["vae", "--out", f"{__file__}/runs"], "which cannot be made ([Errno 20] Not a directory"),
     (["painter"], "invalid choice: 'painter'"),
 ])  # fmt: skip
 def test_bad_options_are_one_line_and_exit_code_2(wrong, message, tmp_path, capsys, monkeypatch):

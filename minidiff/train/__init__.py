@@ -54,6 +54,9 @@ class Objective(nn.Module):
 
     model: nn.Module
 
+    def prepare(self) -> None:
+        """What is made once, before the first step; the main process does it first, so that others find it made."""
+
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         """The samples of these indices, (B,) integers from 0 without end, on the CPU."""
         raise NotImplementedError
@@ -88,7 +91,11 @@ def train(
 
     FloatingPointError if the loss is not finite; WeightsError if the folder's checkpoint is damaged or of another run.
     """
-    run = Run(objective.to(accelerator.device).train(), settings, folder, card)
+    objective.to(accelerator.device)
+    with accelerator.main_process_first():
+        objective.prepare()
+    objective.model.train()
+    run = Run(objective, settings, folder, card)
     run.restore()
     wrapped, optimizer = accelerator.prepare(objective, run.optimizer)
     rank, processes = accelerator.process_index, accelerator.num_processes

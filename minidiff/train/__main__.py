@@ -68,7 +68,6 @@ def main(argv: list[str] | None = None) -> None:
     elif args.model == "clip":
         model = load(CLIP, args.init) if args.init else CLIP()
         tokenizer = Tokenizer.train(data.WORDS)
-        tokenizer.save(args.out)
         objective = CLIPObjective(model, tokenizer)
     elif args.model == "judge":
         objective = JudgeObjective(load(Judge, args.init) if args.init else Judge())
@@ -83,9 +82,18 @@ def main(argv: list[str] | None = None) -> None:
     card = {"command": " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])}
     if args.model == "unet":
         card |= {"scenes": args.scenes, "world": args.world}
-    for _ in train(objective, settings, accelerator(args.device), args.out, **card):
+    machine = accelerator(args.device)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--out is {args.out}, which cannot be made ({error}): give a folder that is yours") from error
+    if args.model == "clip":
+        tokenizer.save(args.out)
+    for _ in train(objective, settings, machine, args.out, **card):
         pass
-    print(f"{args.out / args.model}.safetensors")
+    machine.end_training()
+    if machine.is_main_process:
+        print(f"{args.out / args.model}.safetensors")
 
 
 if __name__ == "__main__":

@@ -147,9 +147,13 @@ class UNetObjective(Objective):
     def __init__(self, model: UNet, vae: VAE, text: CLIPText, tokenizer: Tokenizer, n: int, world: World, cache=None):
         super().__init__()
         self.model, self.vae, self.text, self.tokenizer = model, vae, text, tokenizer
+        vae.requires_grad_(False), text.requires_grad_(False)
         self.n, self.world, self.cache = n, world, cache
         self.schedule = Discrete(cosine_betas(1000))
         self.null = tokenizer("")
+
+    def prepare(self) -> None:
+        self.latents, self.ids = self.encode()
 
     def encode(self) -> tuple[Tensor, Tensor]:
         """(latents (n, 4, 16, 16) in half precision, ids (n, N)) of the training scenes."""
@@ -179,8 +183,6 @@ class UNetObjective(Objective):
         return latents, ids
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        if not hasattr(self, "latents"):
-            self.latents, self.ids = self.encode()
         rng = torch.Generator().manual_seed(int(indices[0]))
         rows = torch.randint(self.n, (len(indices),), generator=rng)
         dropped = torch.rand(len(rows), 1, generator=rng) < 0.1
