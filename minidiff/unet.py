@@ -23,7 +23,7 @@ class UNetConfig:
     heads: tuple[int, ...] = (4, 4, 4)  #                      attention heads of each level
     cross_attention_dim: int | None = 128  #                   width of the text states; None: no attention anywhere
     use_linear_projection: bool = False
-    norm_num_groups: int = 32
+    norm_num_groups: int = 16
 
     def __post_init__(self):
         for name in ("attention", "heads"):

@@ -22,7 +22,7 @@ class VAEConfig:
     layers_per_block: int = (
         1  #                                ResNet blocks a level in the encoder; one more in the decoder
     )
-    norm_num_groups: int = 16
+    norm_num_groups: int = 4  #                                 16 would be one channel each, and absolute colour lost
     sample_size: int = 128  #                                   height and width it is trained for, in pixels
     scaling_factor: float = (
         1.0  #                              1 / standard deviation of the latents, measured after training

@@ -16,6 +16,7 @@ SD15 = UNetConfig(
     attention=(True, True, True, False),
     heads=(8, 8, 8, 8),
     cross_attention_dim=768,
+    norm_num_groups=32,
 )
 SD15_VAE = VAEConfig(
     block_out_channels=(128, 256, 512, 512), layers_per_block=2, norm_num_groups=32, sample_size=512,
