@@ -73,7 +73,9 @@ class StableDiffusion:
         self.prediction, self.words = prediction, words
 
     @classmethod
-    def from_pretrained(cls, name: str | Path = "openmoji", device: str | None = None) -> "StableDiffusion":
+    def from_pretrained(
+        cls, name: str | Path = "openmoji", device: torch.device | str | None = None
+    ) -> "StableDiffusion":
         """The shipped weights, "openmoji", or a folder with vae, clip and unet.safetensors and a tokenizer.json."""
         folder = WEIGHTS if name == "openmoji" else Path(name)
         if not folder.is_dir():
@@ -124,9 +126,14 @@ class StableDiffusion:
         states = sampler(guided, x, self.schedule, times, generator=generator)
         for x in tqdm(states, "drawing", steps, disable=not progress, leave=False):
             record.states.append(x.cpu())
-        pictures = torch.cat([self.vae.decode(z / self.vae.config.scaling_factor) for z in x.split(8)])
-        record.images = to_pil(pictures)
+        record.images = self.decode(x)
         return record if trace else record.images
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> list[Image.Image]:
+        """Latents (B, 4, H / 8, W / 8), such as a state of a Trace, as pictures."""
+        parts = (latents.to(self.device) / self.vae.config.scaling_factor).split(8)  #  8 at a time, to spare memory
+        return to_pil(torch.cat([self.vae.decode(part) for part in parts]))
 
     @property
     def device(self) -> torch.device:
@@ -187,20 +194,20 @@ class StableDiffusion:
             raise ValueError(f"guidance is {guidance!r}, expected a number from 0; 4 is usual, 1 is none")
         if not callable(sampler):
             raise ValueError(f"sampler is {sampler!r}, expected a function of minidiff.sample, such as ddim")
-        for text in dict.fromkeys((*prompts, *negatives)):
+        for text in dict.fromkeys((*prompts, *negatives)):  #  stacklevel 4: the caller of the pipeline, past no_grad
             if rest := self.tokenizer.cut(text):
                 warnings.warn(
-                    f"the prompt is longer than {self.tokenizer.context - 2} tokens: {rest!r} is cut", stacklevel=3
+                    f"the prompt is longer than {self.tokenizer.context - 2} tokens: {rest!r} is cut", stacklevel=4
                 )
             unknown = [w for w in re.findall(r"[^\W\d_]+", text.lower()) if self.words and w not in self.words]
             for word in dict.fromkeys(unknown):
                 close = ", ".join(difflib.get_close_matches(word, self.words, n=3, cutoff=0.0))
                 warnings.warn(
-                    f"the model was never taught the word {word!r}; the nearest it knows: {close}", stacklevel=3
+                    f"the model was never taught the word {word!r}; the nearest it knows: {close}", stacklevel=4
                 )
 
 
-def find_device(device: str | None = None) -> torch.device:
+def find_device(device: torch.device | str | None = None) -> torch.device:
     """`device`, else CUDA, MPS or CPU, the first that is there. ValueError if it is not."""
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device is None:

@@ -125,6 +125,7 @@ def test_words_it_was_never_taught_are_named(pipe):
     with pytest.warns(UserWarning) as caught:
         images = pipe("a foxx on green", steps=1, progress=False)
     assert len(images) == 1
+    assert all(w.filename == __file__ for w in caught), "said where it was asked for"
     said = [str(w.message) for w in caught]
     assert [s.split(";")[0] for s in said] == [
         "the model was never taught the word 'a'", "the model was never taught the word 'foxx'",

@@ -28,15 +28,23 @@ def is_stale(path):
     return notebook.metadata.get("minidiff", {}).get("executed") != code_hash(notebook)
 
 
+def is_bare_widget(output):
+    """A widget with no picture to stand in for it, such as a progress bar."""
+    data = output.get("data", {})
+    return WIDGET in data and not any(kind.startswith("image/") for kind in data)
+
+
 def normalise(notebook):
     """Number the cell ids; drop times, widget state, and widgets without a picture to stand in for them."""
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i:02d}"
         if cell.cell_type == "code":
             cell.metadata.pop("execution", None)
+            cell.outputs = [output for output in cell.outputs if not is_bare_widget(output)]
             for output in cell.outputs:
                 output.get("data", {}).pop(WIDGET, None)
-            cell.outputs = [output for output in cell.outputs if output.get("data", True)]
+                if "image/png" in output.get("data", {}):
+                    output.data.pop("image/jpeg", None)  # Pillow gives both
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -18,7 +18,7 @@ from minidiff.train.objectives import CLIPObjective, JudgeObjective, UNetObjecti
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
-# model -> settings of the shipped weights
+# model -> settings, where no option says otherwise; the shipped weights' own are in their cards
 DEFAULTS = {
     "vae": Settings(steps=6000, batch=32, lr=2e-3),
     "clip": Settings(steps=3000, batch=128, lr=1e-3, weight_decay=0.1),
