@@ -133,7 +133,7 @@ def test_a_kill_loses_nothing_but_the_steps_since_the_last_checkpoint(tmp_path):
     killed = subprocess.Popen([*COMMAND, "--out", tmp_path / "killed"], env=ENV, stderr=subprocess.PIPE)
     wait_for(tmp_path / "killed/checkpoint.safetensors", killed)
     killed.send_signal(signal.SIGKILL)
-    killed.wait()
+    assert killed.wait() == -signal.SIGKILL, "it had not ended by itself"
     load(VAE, tmp_path / "killed/vae.safetensors")
     for name in ("killed", "whole"):
         subprocess.run([*COMMAND, "--out", tmp_path / name], env=ENV, check=True, capture_output=True)
@@ -144,7 +144,7 @@ def test_a_kill_loses_nothing_but_the_steps_since_the_last_checkpoint(tmp_path):
 
 
 def test_ctrl_c_is_one_line_and_exit_code_2(tmp_path):
-    command = [*COMMAND, "--out", tmp_path]
+    command = [*COMMAND, "--steps", "1000", "--out", tmp_path]
     process = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE, text=True)
     wait_for(tmp_path / "checkpoint.safetensors", process)
     process.send_signal(signal.SIGINT)
