@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from minidiff.attention import Attention
 from minidiff.unet import ResnetBlock, Upsample
 
-EPS = 1e-6  # of every normalisation in the VAE; the U-Net's ResNet blocks use 1e-5
+NORM_EPS = 1e-6  # of every normalisation in the VAE; the U-Net's ResNet blocks use 1e-5
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SpatialAttention(Attention):
 
     def __init__(self, channels: int, groups: int):
         super().__init__(channels, heads=1, bias=True)
-        self.group_norm = nn.GroupNorm(groups, channels, EPS)
+        self.group_norm = nn.GroupNorm(groups, channels, NORM_EPS)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.group_norm(x).flatten(2).transpose(1, 2)  #                 (B, H * W, C)
@@ -58,7 +58,7 @@ class Level(nn.Module):
         super().__init__()
         widths = [in_channels] + [out_channels] * layers
         self.resnets = nn.ModuleList(
-            ResnetBlock(i, o, groups=groups, eps=EPS) for i, o in zip(widths, widths[1:], strict=False)
+            ResnetBlock(i, o, groups=groups, eps=NORM_EPS) for i, o in zip(widths, widths[1:], strict=False)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class MidBlock(nn.Module):
 
     def __init__(self, channels: int, groups: int):
         super().__init__()
-        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups=groups, eps=EPS) for _ in range(2))
+        self.resnets = nn.ModuleList(ResnetBlock(channels, channels, groups=groups, eps=NORM_EPS) for _ in range(2))
         self.attention = SpatialAttention(channels, groups)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ class Encoder(nn.Module):
             for i, width in enumerate(widths)
         )
         self.mid_block = MidBlock(widths[-1], groups)
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], EPS)
+        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], NORM_EPS)
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class Decoder(nn.Module):
             UpBlock(widths[max(i - 1, 0)], width, config.layers_per_block + 1, groups, last=i == last)
             for i, width in enumerate(widths)
         )
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], EPS)
+        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], NORM_EPS)
         self.conv_out = nn.Conv2d(widths[-1], config.in_channels, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
