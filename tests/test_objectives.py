@@ -55,7 +55,7 @@ def test_clip_is_shown_the_relation_swapped(tokenizer):
     assert batch["mask"].any() and not batch["mask"].all()
 
 
-def test_clip_loss_falls_when_pairs_agree(tokenizer):
+def test_clip_loss_reaches_every_parameter(tokenizer):
     objective = CLIPObjective(CLIP(), tokenizer)
     batch = objective.batch(torch.arange(8))
     loss = objective(rng(), **batch)
