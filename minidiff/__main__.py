@@ -8,9 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from minidiff.cli import Parser, number, run
-
-SAMPLERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "plms")
+from minidiff.cli import SAMPLERS, Parser, number, run
 
 EXAMPLES = """examples:
   python -m minidiff "big red apple on blue" --out apple.png

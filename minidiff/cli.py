@@ -1,9 +1,11 @@
-"""What the two commands, `python -m minidiff` and `python -m minidiff.train`, have in common: one-line errors."""
+"""What the commands, `python -m minidiff`, `minidiff.train` and `minidiff.judge`, have in common: one-line errors."""
 
 import argparse
 import sys
 import warnings
 from collections.abc import Callable
+
+SAMPLERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "plms")  # of minidiff.sample
 
 
 class Parser(argparse.ArgumentParser):

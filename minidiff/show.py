@@ -24,6 +24,15 @@ def to_pil(x: Tensor) -> list[Image]:
     return [Image.fromarray(p) for p in pixels.permute(0, 2, 3, 1).cpu().numpy()]  # (H, W, 3) each
 
 
+def to_tensor(images: Sequence[Image]) -> Tensor:
+    """The inverse of `to_pil`: B images of one size to (B, 3, H, W) float32 in [-1, 1]."""
+    import numpy as np
+    import torch
+
+    pixels = torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images]))  # (B, H, W, 3)
+    return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+
 def grid(
     images: Sequence[Image],
     columns: int | None = None,

@@ -16,6 +16,7 @@ from torch import nn
 
 from minidiff.convert import WeightsError, load
 from minidiff.train import Objective, Settings, accelerator, train
+from minidiff.train.muon import Muon, orthogonalized
 from minidiff.vae import VAE
 
 
@@ -51,13 +52,13 @@ class Regression(Objective):
 
 def test_it_learns_a_line(tmp_path):
     objective = Regression()
-    steps = list(train(objective, Settings(400, 32, 0.05, 20, 0.0, ema=0.9), accelerator("cpu"), tmp_path))
+    steps = list(train(objective, Settings(400, 32, 0.15, 20, 0.0, ema=0.9), accelerator("cpu"), tmp_path))
     assert [s.step for s in steps] == list(range(1, 401))
     assert (objective.model.weight.T - Regression.w).abs().max() < 0.05 and abs(objective.model.bias.item() - 1) < 0.05
     kept = load(Line, tmp_path / "line.safetensors")
     assert (kept.weight - objective.model.weight).abs().max() < 2e-3, "half precision of the same"
     card = json.loads((tmp_path / "line.json").read_text())
-    assert card["steps"] == 400 and card["settings"]["lr"] == 0.05
+    assert card["steps"] == 400 and card["settings"]["lr"] == 0.15
     curve = card["loss_curve"]
     assert len(curve) == 100 and curve[-1][0] == 400 and curve[0][1] > 10 * curve[-1][1]
     assert sum(loss for _, loss in curve) / 100 == pytest.approx(sum(s.loss for s in steps) / 400, abs=1e-4)
@@ -112,6 +113,31 @@ def test_a_loss_that_is_not_finite_stops_it(tmp_path):
     with pytest.raises(FloatingPointError, match="the loss is inf at step 1: lower --lr"):
         list(train(Diverging(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
     assert not any(tmp_path.iterdir())
+
+
+def test_muon_is_torchs_on_matrices_and_takes_convolutions_as_one():
+    torch.manual_seed(0)
+    shapes = [(16, 40), (40, 16), (16, 40), (24, 3, 5, 5)]
+    ours = [nn.Parameter(torch.randn(shape)) for shape in shapes]
+    theirs = [nn.Parameter(p.detach().flatten(1).clone()) for p in ours]
+    settings = {"lr": 0.02, "weight_decay": 0.1, "momentum": 0.9}
+    a, b = Muon(ours, **settings), torch.optim.Muon(theirs, **settings, adjust_lr_fn="match_rms_adamw")
+    for _ in range(5):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn(p.shape)
+            q.grad = p.grad.flatten(1).clone()
+        a.step(), b.step()
+    for p, q, shape in zip(ours, theirs, shapes, strict=True):
+        moved = 5 * 0.02 * 0.2 * max(q.shape) ** 0.5
+        assert (p.flatten(1) - q).abs().max() < 0.01 * moved, f"{shape}: bfloat16's rounding, five times"
+
+
+def test_a_step_of_muon_turns_all_directions_alike():
+    matrices = torch.randn(3, 20, 50) * torch.tensor([1e-3, 1.0, 1e3])[:, None, None]
+    values = torch.linalg.svdvals(orthogonalized(matrices))
+    assert 0.6 < values.min() and values.max() < 1.3
+    u, _, v = torch.linalg.svd(matrices[1], full_matrices=False)
+    assert torch.cosine_similarity(orthogonalized(matrices)[1].flatten(), (u @ v).flatten(), dim=0) > 0.97
 
 
 # The command, in processes of its own

@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from accelerate import Accelerator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm.auto import tqdm
 
 from minidiff.convert import WeightsError, save
 from minidiff.pipeline import find_device
+from minidiff.train.muon import Muon
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def accelerator(device: str | None = None) -> Accelerator:
 def train(
     objective: Objective, settings: Settings, accelerator: Accelerator, folder: Path | None = None, **card
 ) -> Iterator[Step]:
-    """AdamW (Loshchilov & Hutter 2019), averaged weights beside it. Yields each step, until `settings.steps`.
+    """Muon for the matrices, AdamW (Loshchilov & Hutter 2019) for the rest. Yields each step, until `settings.steps`.
 
     With a folder it writes there, every `settings.every` steps and at the end: the averaged weights and, as JSON beside
     them, `card` with settings, minutes, loss curve and measures; samples/*.png; and checkpoint.safetensors, from which
@@ -92,12 +95,12 @@ def train(
     FloatingPointError if the loss is not finite; WeightsError if the folder's checkpoint is damaged or of another run.
     """
     objective.to(accelerator.device)
-    with accelerator.main_process_first():
+    with accelerator.main_process_first(), accelerator.autocast():
         objective.prepare()
     objective.model.train()
     run = Run(objective, settings, folder, card)
     run.restore()
-    wrapped, optimizer = accelerator.prepare(objective, run.optimizer)
+    wrapped, *optimizers = accelerator.prepare(objective, run.muon, run.adamw)
     rank, processes = accelerator.process_index, accelerator.num_processes
     generator = torch.Generator(accelerator.device)
 
@@ -106,18 +109,21 @@ def train(
     name = type(objective.model).__name__
     bar = tqdm(steps, name, settings.steps, initial=len(run.losses), disable=not accelerator.is_main_process)
     for step in bar:
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = settings.rate(step)
         indices = torch.arange(step * settings.batch, (step + 1) * settings.batch)[rank::processes]
         batch = {name: value.to(accelerator.device) for name, value in objective.batch(indices).items()}
         generator.manual_seed((settings.seed * 1_000_003 + step) * processes + rank)
-        loss = wrapped(generator, **batch)
+        # torch's fused attention for CPUs has a slow backward pass: a quarter of the U-Net's time here
+        with sdpa_kernel(SDPBackend.MATH) if accelerator.device.type == "cpu" else nullcontext():
+            loss = wrapped(generator, **batch)
         if not loss.isfinite():
             raise FloatingPointError(f"the loss is {loss.item()} at step {step + 1}: lower --lr and start again")
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(objective.model.parameters(), settings.clip)
-        optimizer.step()
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
 
         run.done(loss.item(), time.perf_counter() - start)
         bar.set_postfix(loss=f"{sum(run.losses[-50:]) / len(run.losses[-50:]):.4f}", refresh=False)
@@ -137,7 +143,12 @@ class Run:
         self.objective, self.settings, self.folder, self.card = objective, settings, folder, card
         self.model = objective.model
         self.average = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), settings.lr, weight_decay=settings.weight_decay)
+        # Muon wants what multiplies from both sides: not biases and scales, nor a table of embeddings
+        tables = {id(layer.weight) for layer in self.model.modules() if isinstance(layer, nn.Embedding)}
+        matrices = [p for p in self.model.parameters() if p.ndim > 1 and id(p) not in tables]
+        rest = [p for p in self.model.parameters() if p.ndim <= 1 or id(p) in tables]
+        self.muon = Muon(matrices, settings.lr, settings.weight_decay)
+        self.adamw = torch.optim.AdamW(rest, settings.lr, weight_decay=settings.weight_decay)
         self.losses: list[float] = []
         self.seconds = 0.0
         # what must be the same for a checkpoint to be this run's; taken now, as `look` may measure a part of the config
@@ -170,7 +181,8 @@ class Run:
         state = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         state |= {f"average.{name}": tensor for name, tensor in self.average.items()}
         for name, parameter in self.model.named_parameters():
-            state |= {f"{key}.{name}": value for key, value in self.optimizer.state[parameter].items()}
+            kept = self.muon.state.get(parameter) or self.adamw.state[parameter]
+            state |= {f"optimizer.{name}.{key}": value for key, value in kept.items()}
         state = {name: tensor.detach().clone() for name, tensor in state.items()}
         state["losses"] = torch.tensor(self.losses)
         about = {"identity": self.identity, "seconds": self.seconds}
@@ -220,8 +232,11 @@ class Run:
         self.model.load_state_dict({name: state[f"model.{name}"] for name in self.average})
         for name, tensor in self.average.items():
             tensor.copy_(state[f"average.{name}"])
-        for name, parameter in self.model.named_parameters():
-            for key in ("step", "exp_avg", "exp_avg_sq"):
-                value = state[f"{key}.{name}"]
-                self.optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+        for key, value in state.items():
+            kind, _, rest = key.partition(".")
+            if kind == "optimizer":
+                name, what = rest.rsplit(".", 1)
+                parameter = self.model.get_parameter(name)
+                optimizer = self.muon if what == "momentum" else self.adamw
+                optimizer.state[parameter][what] = value if what == "step" else value.to(parameter.device)
         self.losses, self.seconds = state["losses"].tolist(), about["seconds"]

@@ -77,7 +77,8 @@ def main(argv: list[str] | None = None) -> None:
         world = {"full": data.FULL, "small": data.SMALL}[args.world]
         tokenizer = Tokenizer.load(args.weights)
         cache = args.out / "latents.safetensors"
-        objective = UNetObjective(model, vae, clip.text_model, tokenizer, args.scenes, world, cache)
+        judge = load(Judge, WEIGHTS / "judge.safetensors")
+        objective = UNetObjective(model, vae, clip.text_model, tokenizer, args.scenes, world, cache, judge)
 
     card = {"command": " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])}
     if args.model == "unet":

@@ -1,6 +1,7 @@
 """What each model learns from what: the objectives behind `python -m minidiff.train vae|clip|judge|unet`."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -128,7 +129,8 @@ class JudgeObjective(Objective):
     def look(self):
         shown = evaluation(512)
         x = data.batch(shown).to(next(self.model.parameters()).device)
-        measured = judge.adherence(self.model, x, [scene.spec for scene in shown])
+        _, answers = judge.read(self.model, x)
+        measured = judge.adherence(answers, [scene.spec for scene in shown])
         return None, {name: round(value, 4) for name, value in measured.items()}
 
 
@@ -136,6 +138,7 @@ class UNetObjective(Objective):
     """The v-prediction loss on latents, text by a frozen CLIP; one caption in ten is left empty, for guidance.
 
     The latents and captions of `n` scenes are made once. With `cache`, a file, they are kept there for the next start.
+    With `judge`, what it says of pictures of 64 captions that were not trained on is among the measures.
     """
 
     prompts = (
@@ -144,10 +147,22 @@ class UNetObjective(Objective):
         "fox above rocket on green", "rocket above fox on green", "banana left of crown on gray", "pizza on purple",
     )  # fmt: skip
 
-    def __init__(self, model: UNet, vae: VAE, text: CLIPText, tokenizer: Tokenizer, n: int, world: World, cache=None):
+    def __init__(
+        self,
+        model: UNet,
+        vae: VAE,
+        text: CLIPText,
+        tokenizer: Tokenizer,
+        n: int,
+        world: World,
+        cache: Path | None = None,
+        judge: Judge | None = None,
+    ):
         super().__init__()
         self.model, self.vae, self.text, self.tokenizer = model, vae, text, tokenizer
-        vae.requires_grad_(False), text.requires_grad_(False)
+        self.judge = judge
+        for frozen in filter(None, (vae, text, judge)):
+            frozen.requires_grad_(False)
         self.n, self.world, self.cache = n, world, cache
         self.schedule = Discrete(cosine_betas(1000))
         self.null = tokenizer("")
@@ -197,4 +212,10 @@ class UNetObjective(Objective):
     def look(self):
         pipe = StableDiffusion(self.vae, self.model, self.text, self.tokenizer, self.schedule)
         pictures = pipe(self.prompts, steps=20, progress=False)
-        return show.grid(pictures, columns=6, captions=self.prompts), {}
+        picture = show.grid(pictures, columns=6, captions=self.prompts)
+        if self.judge is None:
+            return picture, {}
+        shown = scenes(torch.arange(EVAL_SEED, EVAL_SEED + 64), self.world)
+        _, answers = judge.read(self.judge, judge.draw(pipe, shown, steps=20))
+        measured = judge.adherence(answers, [scene.spec for scene in shown])
+        return picture, {name: round(value, 4) for name, value in measured.items()}

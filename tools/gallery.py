@@ -1,0 +1,57 @@
+"""Draw the gallery of the README into docs/: python tools/gallery.py
+
+Nothing is picked: the prompts and seeds are those written here, and the last sheet is 64 prompts drawn at random.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from minidiff import data
+from minidiff.pipeline import StableDiffusion
+from minidiff.show import grid
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+PROMPTS = (
+    "fox above rocket on green", "big red apple on blue", "cat left of umbrella on pink", "sailboat in sea",
+    "sketch of owl on white", "pixel art of house in meadow", "silhouette of bicycle on orange",
+    "penguin at right in snow", "small key at top on purple", "giraffe in desert", "robot right of cake on yellow",
+    "lion below crown on green", "pixel art of sunflower above bee on blue", "big volcano in space",
+    "sketch of guitar left of trumpet on gray", "snowman below star in snow", "small bus at bottom in meadow",
+    "octopus left of shark in sea",
+)  # fmt: skip
+
+ONE_PROMPT = ("dinosaur in desert", "sketch of dog left of cat on yellow")
+
+CHANGES = (
+    "house on blue", "house in meadow", "house in snow", "big house in snow", "pixel art of big house in snow",
+    "pixel art of big castle in snow",
+)  # fmt: skip
+
+# (prompt, seed, what is wrong with it), found by eye
+FAILURES = ()
+
+
+def main():
+    pipe = StableDiffusion.from_pretrained("openmoji")
+
+    def draw(name, prompts, seeds, captions, columns, size=None):
+        grid(pipe(prompts, seed=seeds), columns, captions, size).save(DOCS / name, optimize=True)
+        print(DOCS / name)
+
+    draw("gallery.png", PROMPTS, 0, PROMPTS, columns=6)
+    many = [prompt for prompt in ONE_PROMPT for _ in range(6)]
+    draw("seeds.png", many, [*range(6)] * 2, [f"seed {i}" for i in range(6)] * 2, columns=6)
+    draw("changes.png", CHANGES, [7] * len(CHANGES), CHANGES, columns=6)
+    if FAILURES:
+        prompts, seeds, wrong = zip(*FAILURES, strict=True)
+        captions = [f"{prompt}: {what}" for prompt, what in zip(prompts, wrong, strict=True)]
+        draw("failures.png", prompts, seeds, captions, columns=6)
+    specs = np.random.RandomState(0)
+    prompts = [str(data.random_spec(specs, held_out=i % 8 == 7)) for i in range(64)]
+    draw("random.png", prompts, 0, prompts, columns=8)
+
+
+if __name__ == "__main__":
+    main()
