@@ -7,7 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minidiff import convert
 from minidiff.attention import attention
+
+
+def quick_gelu(x: Tensor) -> Tensor:
+    """x sigmoid(1.702 x), the approximation of GELU that OpenAI's CLIP was trained with (Hendrycks & Gimpel 2016)."""
+    return x * torch.sigmoid(1.702 * x)
+
+
+ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": F.gelu}
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,10 @@ class TransformerConfig:
     intermediate_size: int = 512
     hidden_act: str = "quick_gelu"  #      "quick_gelu" in OpenAI's CLIP and SD 1.5, "gelu" in OpenCLIP and SD 2.1
     layer_norm_eps: float = 1e-5
+
+    def __post_init__(self):
+        if self.hidden_act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act is {self.hidden_act!r}, expected one of {', '.join(ACTIVATIONS)}")
 
 
 @dataclass(frozen=True)
@@ -46,14 +59,6 @@ class CLIPConfig:
     text_config: TextConfig = TextConfig()
     vision_config: VisionConfig = VisionConfig()
     projection_dim: int = 128
-
-
-def quick_gelu(x: Tensor) -> Tensor:
-    """x sigmoid(1.702 x), the approximation of GELU that OpenAI's CLIP was trained with (Hendrycks & Gimpel 2016)."""
-    return x * torch.sigmoid(1.702 * x)
-
-
-ACTIVATIONS = {"quick_gelu": quick_gelu, "gelu": F.gelu}
 
 
 class SelfAttention(nn.Module):
@@ -112,6 +117,9 @@ class CLIPText(nn.Module):
 
     Radford et al. 2021, section 2.4. Padding is not masked, as in Stable Diffusion, which was trained to read it too.
     """
+
+    from_diffusers = classmethod(convert.from_diffusers)
+    to_diffusers = convert.to_diffusers
 
     def __init__(self, config: TextConfig = TextConfig()):  # noqa: B008  frozen, so it can be shared
         super().__init__()

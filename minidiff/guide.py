@@ -1,4 +1,4 @@
-"""Guidance and inpainting: a denoiser goes in, a denoiser comes out, and no sampler knows."""
+"""Guidance, inpainting and control: a denoiser (or its net) goes in, one comes out, and no sampler knows."""
 
 import torch
 
@@ -30,3 +30,20 @@ def inpaint(denoise, known, mask):
     """
     mask = mask.to(known)
     return lambda x, t: mask * denoise(x, t) + (1 - mask) * known
+
+
+def controlled(unet, controlnet, hint, scale=1.0):
+    """net(x, t, context), `unet` with the residuals of `controlnet` times `scale`: give it to `denoiser`.
+
+    Zhang et al. 2023 (arXiv:2302.05543), section 3.1. The hint is (B or 1, 3, 8 H, 8 W) for x of (B, C, H, W); of a
+    guided batch, [uncond, cond], it steers both halves. `unet` may be a controlled one: their residuals add up.
+    """
+
+    def net(x, t, context=None, residuals=None):
+        if len(x) % len(hint):
+            raise ValueError(f"got {len(hint)} hints for a batch of {len(x)}: give one, or one for each picture")
+        hints = hint.to(x).repeat(len(x) // len(hint), 1, 1, 1)
+        own = controlnet(x, t, context, hints, scale)
+        return unet(x, t, context, own if residuals is None else [a + b for a, b in zip(own, residuals, strict=True)])
+
+    return net

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minidiff import convert
 from minidiff.attention import Transformer2D
 
 
@@ -32,6 +33,12 @@ class UNetConfig:
                     f"{name} has {len(getattr(self, name))} entries, block_out_channels {len(self.block_out_channels)}:"
                     " give one for each level"
                 )
+
+
+def skip_channels(config: UNetConfig) -> list[int]:
+    """The channels of each state on the way down, one for each skip."""
+    widths, n = config.block_out_channels, config.layers_per_block
+    return [widths[0]] + [width for width in widths for _ in range(n + 1)][:-1]  #  the last level is not halved
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
@@ -172,45 +179,64 @@ class UpBlock(Block):
         return x
 
 
-class UNet(nn.Module):
-    """The network of Rombach et al. 2022 (section 3.2), with the structure of diffusers' UNet2DConditionModel.
+class Encoder(nn.Module):
+    """The half of a U-Net that looks: the way down and the lowest level. A ControlNet is a copy of it."""
 
-    (B, in_channels, H, W) noisy pictures or latents, (B,) network times (0 ... T - 1, fractions allowed) and text
-    states (B, M, cross_attention_dim) -> (B, out_channels, H, W): the prediction its loss asked for.
-    """
-
-    def __init__(self, config: UNetConfig = UNetConfig()):  # noqa: B008  frozen, so it can be shared
+    def __init__(self, config: UNetConfig):
         super().__init__()
         self.config = config
-        widths, n = config.block_out_channels, config.layers_per_block
-        temb_channels, last = 4 * widths[0], len(widths) - 1
-
+        widths, temb_channels = config.block_out_channels, 4 * config.block_out_channels[0]
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0], temb_channels)
         self.down_blocks = nn.ModuleList(
-            DownBlock(config, i, widths[max(i - 1, 0)], temb_channels, last=i == last) for i in range(len(widths))
+            DownBlock(config, i, widths[max(i - 1, 0)], temb_channels, last=i == len(widths) - 1)
+            for i in range(len(widths))
         )
         self.mid_block = MidBlock(config, temb_channels)
-        skips = [widths[0]]
-        for i, width in enumerate(widths):
-            skips += [width] * (n if i == last else n + 1)
+
+    def encode(
+        self, x: Tensor, t: Tensor, context: Tensor | None, hint: Tensor | float = 0.0
+    ) -> tuple[list[Tensor], Tensor]:
+        """Every state on the way down and, last, that of the lowest level; and the time embedding, (B, D)."""
+        t = torch.as_tensor(t, device=x.device).expand(len(x))
+        temb = self.time_embedding(timestep_embedding(t, self.config.block_out_channels[0]).to(x.dtype))
+        states = [self.conv_in(x) + hint]
+        for block in self.down_blocks:
+            states += block(states[-1], temb, context)
+        return [*states, self.mid_block(states[-1], temb, context)], temb
+
+
+class UNet(Encoder):
+    """The network of Rombach et al. 2022 (section 3.2), with the structure of diffusers' UNet2DConditionModel.
+
+    (B, in_channels, H, W) noisy pictures or latents, (B,) network times (0 ... T - 1, fractions allowed) and text
+    states (B, M, cross_attention_dim) -> (B, out_channels, H, W): the prediction its loss asked for. `residuals`, which
+    a ControlNet returns, are added to the states of `encode`.
+    """
+
+    from_diffusers = classmethod(convert.from_diffusers)
+    to_diffusers = convert.to_diffusers
+
+    def __init__(self, config: UNetConfig = UNetConfig()):  # noqa: B008  frozen, so it can be shared
+        super().__init__(config)
+        widths, n, last = config.block_out_channels, config.layers_per_block, len(config.block_out_channels) - 1
+        skips = skip_channels(config)
         self.up_blocks = nn.ModuleList(
             UpBlock(
-                config, i, widths[min(i + 1, last)], [skips.pop() for _ in range(n + 1)], temb_channels, last=i == 0
+                config, i, widths[min(i + 1, last)], [skips.pop() for _ in range(n + 1)], 4 * widths[0], last=i == 0
             )
             for i in reversed(range(len(widths)))
         )
         self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=1e-5)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor | None = None) -> Tensor:
-        t = torch.as_tensor(t, device=x.device).expand(len(x))
-        temb = self.time_embedding(timestep_embedding(t, self.config.block_out_channels[0]).to(x.dtype))
-        x = self.conv_in(x)
-        skips = [x]
-        for block in self.down_blocks:
-            skips += block(skips[-1], temb, context)
-        x = self.mid_block(skips[-1], temb, context)
+    def forward(
+        self, x: Tensor, t: Tensor, context: Tensor | None = None, residuals: list[Tensor] | None = None
+    ) -> Tensor:
+        states, temb = self.encode(x, t, context)
+        if residuals is not None:
+            states = [state + residual for state, residual in zip(states, residuals, strict=True)]
+        *skips, x = states
         for block in self.up_blocks:
             x = block(x, skips, temb, context)
         return self.conv_out(F.silu(self.conv_norm_out(x)))

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from minidiff import convert
 from minidiff.attention import Attention
 from minidiff.unet import ResnetBlock, Upsample
 
@@ -168,6 +169,9 @@ class VAE(nn.Module):
     Pictures are (B, 3, H, W) in [-1, 1] with H and W multiples of 8. The latents that the U-Net works on are
     `vae.encode(x).sample() * vae.config.scaling_factor`, about unit variance; divide by the factor before `decode`.
     """
+
+    from_diffusers = classmethod(convert.from_diffusers)
+    to_diffusers = convert.to_diffusers
 
     def __init__(self, config: VAEConfig = VAEConfig()):  # noqa: B008  frozen, so it can be shared
         super().__init__()

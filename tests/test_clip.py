@@ -17,7 +17,7 @@ from minidiff.clip import (
     VisionConfig,
     contrastive_loss,
 )
-from minidiff.convert import to_diffusers
+from minidiff.convert import their_name
 
 TEXT = TextConfig(
     hidden_size=24, num_hidden_layers=3, num_attention_heads=3, intermediate_size=40, vocab_size=50,
@@ -42,10 +42,14 @@ def error(ours, theirs):
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
-def load_theirs(theirs, state):
+def renamed(model):
+    return {their_name(name): tensor for name, tensor in model.state_dict().items()}
+
+
+def load_theirs(theirs, ours):
     """Strictly; transformers before 5.6 has "text_model." before the names of a CLIPTextModel."""
     prefixed = isinstance(theirs, transformers.CLIPTextModel) and any("text_model." in k for k in theirs.state_dict())
-    theirs.load_state_dict({f"text_model.{k}" if prefixed else k: v for k, v in to_diffusers(state).items()})
+    theirs.load_state_dict({f"text_model.{k}" if prefixed else k: v for k, v in renamed(ours).items()})
     return theirs.eval()
 
 
@@ -63,7 +67,7 @@ def their_clip_config(config):
 def test_text_equals_transformers(hidden_act, eos_token_id):
     config = dataclasses.replace(TEXT, hidden_act=hidden_act, eos_token_id=eos_token_id)
     ours = randomised(CLIPText(config))
-    theirs = load_theirs(transformers.CLIPTextModel(their_text_config(config)), ours.state_dict())
+    theirs = load_theirs(transformers.CLIPTextModel(their_text_config(config)), ours)
     ids = IDS if eos_token_id != 9 else IDS[2:]
     states, expected = ours(ids), theirs(ids)
     assert error(states, expected.last_hidden_state) <= 5e-5
@@ -76,7 +80,7 @@ def test_clip_equals_transformers(hidden_act):
     text, vision = (dataclasses.replace(config, hidden_act=hidden_act) for config in (TEXT, VISION))
     config = CLIPConfig(text, vision, projection_dim=20)
     ours = randomised(CLIP(config))
-    theirs = load_theirs(transformers.CLIPModel(their_clip_config(config)), ours.state_dict())
+    theirs = load_theirs(transformers.CLIPModel(their_clip_config(config)), ours)
     images = torch.randn(4, 3, 24, 24, generator=torch.Generator().manual_seed(1))
     expected = theirs(input_ids=IDS, pixel_values=images)
     assert error(ours.encode_text(IDS), expected.text_embeds) <= 5e-5
@@ -97,14 +101,14 @@ def test_the_encoders_of_stable_diffusion_can_be_expressed(config, count):
         ours, theirs = CLIPText(config), transformers.CLIPTextModel(their_text_config(config))
     assert sum(p.numel() for p in ours.parameters()) == count
     shapes = {k.removeprefix("text_model."): v.shape for k, v in theirs.state_dict().items()}
-    assert {k: v.shape for k, v in to_diffusers(ours.state_dict()).items()} == shapes
+    assert {k: v.shape for k, v in renamed(ours).items()} == shapes
 
 
 def test_the_course_model_has_the_names_and_shapes_of_transformers():
     config = CLIPConfig()
     theirs = transformers.CLIPModel(their_clip_config(config))
     shapes = {k: v.shape for k, v in theirs.state_dict().items()}
-    assert {k: v.shape for k, v in to_diffusers(CLIP(config).state_dict()).items()} == shapes
+    assert {k: v.shape for k, v in renamed(CLIP(config)).items()} == shapes
 
 
 def test_a_state_depends_on_no_later_token():
@@ -115,7 +119,9 @@ def test_a_state_depends_on_no_later_token():
     assert (states[0, 4:] != states[1, 4:]).any(-1).all()
 
 
-def test_sizes_that_do_not_fit_are_refused():
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="hidden_act is 'relu', expected one of quick_gelu, gelu"):
+        TextConfig(hidden_act="relu")
     with pytest.raises(ValueError, match="got 13 ids, expected at most 12"):
         CLIPText(TEXT)(torch.zeros(1, 13, dtype=torch.long))
     with pytest.raises(ValueError, match=r"got pictures of shape \(3, 32, 32\), expected \(3, 24, 24\)"):

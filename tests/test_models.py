@@ -1,128 +1,108 @@
-"""The U-Net and the VAE have diffusers' parameters, by name and shape, and compute what diffusers' do."""
+"""The models have diffusers' and transformers' parameters, and compute, and learn, what theirs do."""
 
+import time
+from resource import RUSAGE_SELF, getrusage
+
+import oracle
 import pytest
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from minidiff.convert import to_diffusers
+from minidiff.clip import CLIPText
+from minidiff.controlnet import ControlNet
+from minidiff.convert import read_config, their_name, write_config
 from minidiff.unet import UNet, UNetConfig
-from minidiff.vae import VAE, VAEConfig
+from minidiff.vae import VAE, Gaussian, VAEConfig
 
-PIXEL = UNetConfig(sample_size=32, in_channels=3, out_channels=3, cross_attention_dim=None)
-SD15 = UNetConfig(
-    sample_size=64,
-    block_out_channels=(320, 640, 1280, 1280),
-    layers_per_block=2,
-    attention=(True, True, True, False),
-    heads=(8, 8, 8, 8),
-    cross_attention_dim=768,
-    norm_num_groups=32,
-)
-SD15_VAE = VAEConfig(
-    block_out_channels=(128, 256, 512, 512), layers_per_block=2, norm_num_groups=32, sample_size=512,
-    scaling_factor=0.18215,
-)  # fmt: skip
-
-
-def their_unet(c: UNetConfig) -> UNet2DConditionModel:
-    cross = [a and c.cross_attention_dim is not None for a in c.attention]
-    return UNet2DConditionModel(
-        sample_size=c.sample_size,
-        in_channels=c.in_channels,
-        out_channels=c.out_channels,
-        block_out_channels=c.block_out_channels,
-        layers_per_block=c.layers_per_block,
-        down_block_types=["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in cross],
-        up_block_types=["CrossAttnUpBlock2D" if a else "UpBlock2D" for a in cross[::-1]],
-        mid_block_type="UNetMidBlock2D" if c.cross_attention_dim is None else "UNetMidBlock2DCrossAttn",
-        attention_head_dim=c.heads,  #  the number of heads, whatever its name says
-        cross_attention_dim=c.cross_attention_dim or 1280,
-        use_linear_projection=c.use_linear_projection,
-        norm_num_groups=c.norm_num_groups,
-    )
-
-
-def their_vae(c: VAEConfig) -> AutoencoderKL:
-    return AutoencoderKL(
-        block_out_channels=c.block_out_channels,
-        down_block_types=["DownEncoderBlock2D"] * len(c.block_out_channels),
-        up_block_types=["UpDecoderBlock2D"] * len(c.block_out_channels),
-        layers_per_block=c.layers_per_block,
-        norm_num_groups=c.norm_num_groups,
-        latent_channels=c.latent_channels,
-    )
+COURSE = {
+    "U-Net": (UNet, UNetConfig()),
+    "U-Net of pixels": (UNet, UNetConfig(in_channels=3, out_channels=3, cross_attention_dim=None)),
+    "VAE": (VAE, VAEConfig()),
+    "ControlNet": (ControlNet, ControlNet().config),
+    "text": (CLIPText, CLIPText().config),
+}
 
 
 def shapes(state) -> dict:
     return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
-@pytest.mark.parametrize("config", [UNetConfig(), PIXEL, SD15], ids=["course", "pixel", "sd15"])
-def test_unet_has_diffusers_keys_and_shapes(config):
-    with torch.device("meta"):
-        assert shapes(to_diffusers(UNet(config).state_dict())) == shapes(their_unet(config).state_dict())
+def check_shapes(cls, options):
+    with torch.device("meta"):  # shapes without memory
+        ours, theirs = cls(read_config(cls, options)), oracle.build_theirs(cls, options)
+    renamed = {their_name(name): tensor for name, tensor in ours.state_dict().items()}
+    assert shapes(renamed) == shapes(oracle.their_state(theirs))
 
 
-@pytest.mark.parametrize("config", [VAEConfig(), SD15_VAE], ids=["course", "sd15"])
-def test_vae_has_diffusers_keys_and_shapes(config):
-    with torch.device("meta"):
-        assert shapes(to_diffusers(VAE(config).state_dict())) == shapes(their_vae(config).state_dict())
+@pytest.mark.parametrize("name", oracle.REAL)
+def test_real_checkpoints_can_be_expressed(name):
+    check_shapes(*oracle.REAL[name])
 
 
-def randomised(model):
-    """Every parameter random, and large enough that a mistake shows."""
-    generator = torch.Generator().manual_seed(0)
+@pytest.mark.parametrize("name", COURSE)
+def test_the_course_models_have_their_keys_and_shapes(name):
+    cls, config = COURSE[name]
+    options = write_config(cls, config)
+    check_shapes(cls, options)
+    assert write_config(cls, read_config(cls, options)) == options
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", oracle.SMALL)
+def test_ours_computes_what_theirs_does(name):
+    cls, options = oracle.SMALL[name]
+    theirs = oracle.randomised(oracle.build_theirs(cls, options))
+    ours = oracle.build_ours(cls, options, theirs)
+    for batch in (oracle.inputs(cls, options), oracle.inputs(cls, options, size=(8, 4), residuals=False)):
+        assert oracle.error(oracle.run_ours(ours, batch), oracle.run_theirs(theirs, batch)) <= oracle.tolerance(cls)
+
+
+@pytest.mark.parametrize("name", ["U-Net", "VAE", "text", "ControlNet"])
+def test_ours_learns_what_theirs_does(name):
+    """Gradients, and the outputs after three steps of AdamW; in float64, where small gradients are no noise."""
+    cls, options = oracle.SMALL[name]
+    theirs = oracle.randomised(oracle.build_theirs(cls, options)).double()
+    ours = oracle.build_ours(cls, options, theirs, assign=False).double()
+    ours.load_state_dict({name: oracle.their_state(theirs)[their_name(name)] for name in ours.state_dict()})
+    batch = oracle.inputs(cls, options, torch.float64)
+    for model, run in ((ours, oracle.run_ours), (theirs, oracle.run_theirs)):
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3)
+        for step in range(3):
+            optimiser.zero_grad()
+            sum((out / out.detach().std()).square().mean() + out.sin().mean() for out in run(model, batch)).backward()
+            if step == 0:
+                model.first_gradients = {name: p.grad.clone() for name, p in model.named_parameters()}
+            optimiser.step()
+    gradients = {name.removeprefix("text_model."): grad for name, grad in theirs.first_gradients.items()}
+    largest = max(grad.abs().max() for grad in gradients.values())
+    for name, grad in ours.first_gradients.items():
+        reference = gradients[their_name(name)]
+        # 1e-9 of the largest: the bias of attention's keys has no effect, and so a gradient of rounding errors
+        assert (grad - reference).abs().max() <= 5e-5 * reference.abs().max() + 1e-9 * largest, name
     with torch.no_grad():
-        for name, p in model.named_parameters():
-            scale = p[0].numel() ** -0.5 if p.ndim > 1 else 0.3
-            p.copy_(torch.randn(p.shape, generator=generator) * scale + ("norm" in name and name.endswith("weight")))
-    return model.eval()
-
-
-def error(ours, theirs) -> float:
-    """Largest difference over the largest value of the reference."""
-    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+        assert oracle.error(oracle.run_ours(ours, batch), oracle.run_theirs(theirs, batch)) <= 5e-5
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("linear", [False, True])
-@pytest.mark.parametrize("size", [(16, 16), (10, 14)], ids=str)
-def test_unet_computes_what_diffusers_does(linear, size):
-    config = UNetConfig(use_linear_projection=linear, layers_per_block=1 + linear)
-    ours, theirs = randomised(UNet(config)), their_unet(config).eval()
-    theirs.load_state_dict(to_diffusers(ours.state_dict()))
-    generator = torch.Generator().manual_seed(1)
-    x, context = torch.randn(2, 4, *size, generator=generator), torch.randn(2, 24, 128, generator=generator)
-    t = torch.tensor([3.25, 976.0])
-    assert error(ours(x, t, context), theirs(x, t, context).sample) <= 5e-5
-
-
-@torch.no_grad()
-def test_pixel_unet_computes_what_diffusers_does():
-    ours, theirs = randomised(UNet(PIXEL)), their_unet(PIXEL).eval()
-    theirs.load_state_dict(to_diffusers(ours.state_dict()))
-    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    t = torch.tensor([0.0, 999.0])
-    assert error(ours(x, t), theirs(x, t, encoder_hidden_states=None).sample) <= 5e-5
-
-
-@torch.no_grad()
-def test_vae_computes_what_diffusers_does():
-    ours, theirs = randomised(VAE()), their_vae(VAEConfig()).eval()
-    theirs.load_state_dict(to_diffusers(ours.state_dict()))
-    x = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    q, p = ours.encode(x), theirs.encode(x).latent_dist
-    assert error(q.mean, p.mean) <= 3e-4
-    assert error(q.logvar, p.logvar) <= 3e-4
-    assert error(q.kl(), p.kl()) <= 3e-4
-    assert error(ours.decode(q.mean), theirs.decode(p.mean).sample) <= 3e-4
-    assert error(ours(x), theirs(x).sample) <= 3e-4
+@pytest.mark.slow
+def test_the_full_size_unet_computes_what_diffusers_does():
+    """860 million random parameters, which both models share."""
+    cls, options = oracle.REAL["SD 1.5 U-Net"]
+    start = time.perf_counter()
+    with torch.device("meta"):
+        theirs = oracle.build_theirs(cls, options)
+    oracle.randomised(theirs.to_empty(device="cpu"))
+    with torch.device("meta"):
+        ours = oracle.build_ours(cls, options, theirs, assign=True)
+    batch = oracle.inputs(cls, options, size=(32, 32), residuals=False)
+    error = oracle.error(oracle.run_ours(ours, batch), oracle.run_theirs(theirs, batch))
+    seconds, gigabytes = time.perf_counter() - start, getrusage(RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"SD 1.5 U-Net: error {error:.1e}, {seconds:.0f} s, {gigabytes:.1f} GB")
+    assert error <= 5e-5
+    assert sum(p.numel() for p in ours.parameters()) == 859_520_964
 
 
 def test_sampling_a_latent_is_the_reparameterisation_of_torchs_normal():
     mean, logvar = torch.randn(2, 4, 3, 3), torch.randn(2, 4, 3, 3)
-    from minidiff.vae import Gaussian
-
     q = Gaussian(mean, logvar)
     reference = torch.distributions.Normal(mean, (logvar / 2).exp())
     eps = torch.randn(mean.shape, generator=torch.Generator().manual_seed(5))
@@ -130,6 +110,13 @@ def test_sampling_a_latent_is_the_reparameterisation_of_torchs_normal():
     assert (z - (reference.mean + reference.stddev * eps)).abs().max() < 1e-6
     kl = torch.distributions.kl_divergence(reference, torch.distributions.Normal(0, 1)).flatten(1).sum(1)
     assert (q.kl() - kl).abs().max() < 1e-4
+
+
+@torch.no_grad()
+def test_the_divergence_is_diffusers():
+    theirs = oracle.randomised(oracle.build_theirs(*oracle.SMALL["VAE"]))
+    ours, x = oracle.build_ours(*oracle.SMALL["VAE"], theirs), oracle.inputs(*oracle.SMALL["VAE"])["x"]
+    assert oracle.error(ours.encode(x).kl(), theirs.encode(x).latent_dist.kl()) <= 3e-4
 
 
 def test_errors_say_what_was_expected():

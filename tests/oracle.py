@@ -1,0 +1,233 @@
+"""The reference: models of diffusers and transformers, and ours of the same config.json and the same parameters."""
+
+import re
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from minidiff.clip import CLIPText
+from minidiff.controlnet import ControlNet
+from minidiff.convert import read_config, their_name
+from minidiff.unet import UNet
+from minidiff.vae import VAE
+
+THEIRS = {UNet: UNet2DConditionModel, VAE: AutoencoderKL, CLIPText: CLIPTextModel, ControlNet: ControlNetModel}
+
+# What the files on the Hub say.
+SD_UNET = {
+    "_class_name": "UNet2DConditionModel", "_diffusers_version": "0.6.0", "act_fn": "silu", "attention_head_dim": 8,
+    "block_out_channels": [320, 640, 1280, 1280], "center_input_sample": False, "cross_attention_dim": 768,
+    "down_block_types": ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "downsample_padding": 1, "flip_sin_to_cos": True, "freq_shift": 0, "in_channels": 4, "layers_per_block": 2,
+    "mid_block_scale_factor": 1, "norm_eps": 1e-05, "norm_num_groups": 32, "out_channels": 4, "sample_size": 64,
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+}  # fmt: skip
+UNET_ONLY = {"center_input_sample", "out_channels", "sample_size", "up_block_types"}
+SD_CONTROLNET = {name: value for name, value in SD_UNET.items() if name not in UNET_ONLY} | {
+    "_class_name": "ControlNetModel", "class_embed_type": None, "only_cross_attention": False, "num_class_embeds": None,
+    "conditioning_embedding_out_channels": [16, 32, 96, 256], "controlnet_conditioning_channel_order": "rgb",
+    "projection_class_embeddings_input_dim": None, "resnet_time_scale_shift": "default", "upcast_attention": False,
+    "use_linear_projection": False,
+}  # fmt: skip
+SD_VAE = {
+    "_class_name": "AutoencoderKL", "_diffusers_version": "0.6.0", "act_fn": "silu", "sample_size": 512,
+    "block_out_channels": [128, 256, 512, 512], "down_block_types": ["DownEncoderBlock2D"] * 4, "in_channels": 3,
+    "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32, "out_channels": 3,
+    "up_block_types": ["UpDecoderBlock2D"] * 4,
+}  # fmt: skip
+SD_TEXT = {
+    "_name_or_path": "openai/clip-vit-large-patch14", "architectures": ["CLIPTextModel"], "attention_dropout": 0.0,
+    "bos_token_id": 0, "dropout": 0.0, "eos_token_id": 2, "hidden_act": "quick_gelu", "hidden_size": 768,
+    "initializer_factor": 1.0, "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+    "max_position_embeddings": 77, "model_type": "clip_text_model", "num_attention_heads": 12, "num_hidden_layers": 12,
+    "pad_token_id": 1, "projection_dim": 768, "torch_dtype": "float32", "transformers_version": "4.22.0.dev0",
+    "vocab_size": 49408,
+}  # fmt: skip
+SD2 = {
+    "attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True,
+    "upcast_attention": True, "num_class_embeds": None, "only_cross_attention": False,
+}  # fmt: skip
+REAL = {
+    "SD 1.5 U-Net": (UNet, SD_UNET),
+    "SD 1.5 inpainting U-Net": (UNet, SD_UNET | {"in_channels": 9}),
+    "SD 1.5 ControlNet": (ControlNet, SD_CONTROLNET),
+    "SD 1.5 VAE": (VAE, SD_VAE),
+    "SD 1.5 text": (CLIPText, SD_TEXT),
+    "SD 2.1 U-Net": (UNet, SD_UNET | SD2 | {"dual_cross_attention": False, "sample_size": 96}),
+    "SD 2.1 ControlNet": (ControlNet, SD_CONTROLNET | SD2),
+    "SD 2.1 VAE": (VAE, SD_VAE | {"sample_size": 768, "scaling_factor": 0.18215}),
+    "SD 2.1 text": (CLIPText, SD_TEXT | {"eos_token_id": 2, "hidden_act": "gelu", "hidden_size": 1024,
+        "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 23, "projection_dim": 512}),
+}  # fmt: skip
+
+
+def levels(widths, attention, **options) -> dict:
+    """Options of a small U-Net or ControlNet."""
+    down = ["CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attention]
+    return {"block_out_channels": widths, "down_block_types": down, "norm_num_groups": 8} | options
+
+
+def unet(*args, **options) -> dict:
+    options = {"sample_size": 8} | levels(*args, **options)
+    return options | {"up_block_types": [name.replace("Down", "Up") for name in options["down_block_types"][::-1]]}
+
+
+SMALL_UNET = unet([32, 64], [True, False], layers_per_block=2, attention_head_dim=4, cross_attention_dim=24)
+SMALL_VAE = SD_VAE | {"block_out_channels": [8, 16, 32], "norm_num_groups": 4, "layers_per_block": 2, "sample_size": 16,
+    "down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3}  # fmt: skip
+SMALL_TEXT = SD_TEXT | {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40,
+    "vocab_size": 50, "max_position_embeddings": 12}  # fmt: skip
+SMALL_CONTROLNET = levels([32, 64], [True, False], layers_per_block=2, attention_head_dim=4, cross_attention_dim=24,
+    conditioning_embedding_out_channels=[4, 8, 12])  # fmt: skip
+SMALL = {
+    "U-Net": (UNet, SMALL_UNET),
+    "U-Net, linear, 9 channels": (
+        UNet,
+        unet([16, 32, 64], [False, True, True], layers_per_block=1, attention_head_dim=[1, 2, 8],
+            cross_attention_dim=40, use_linear_projection=True, in_channels=9),
+    ),
+    "U-Net, attention in the middle alone": (
+        UNet, unet([8, 24], [False, False], attention_head_dim=[1, 3], cross_attention_dim=16, out_channels=8)
+    ),
+    "U-Net without attention": (
+        UNet, unet([16, 24, 32], [False] * 3, mid_block_type="UNetMidBlock2D", in_channels=3, out_channels=3)
+    ),
+    "VAE": (VAE, SMALL_VAE),
+    "VAE, one level, gray": (
+        VAE,
+        {"block_out_channels": [16], "norm_num_groups": 8, "latent_channels": 3, "in_channels": 1, "out_channels": 1},
+    ),
+    "text": (CLIPText, SMALL_TEXT),
+    "text, gelu, one head, first end": (CLIPText, SMALL_TEXT | {"hidden_act": "gelu", "num_attention_heads": 1,
+        "layer_norm_eps": 1e-3, "eos_token_id": 9}),
+    "ControlNet": (ControlNet, SMALL_CONTROLNET),
+    "ControlNet, linear, gray hint": (
+        ControlNet,
+        levels([16, 32, 48], [False, True, True], layers_per_block=1, attention_head_dim=[1, 2, 6],
+            cross_attention_dim=40, use_linear_projection=True, conditioning_channels=1,
+            conditioning_embedding_out_channels=[8, 4]),
+    ),
+}  # fmt: skip
+
+# What adds to a state that a normalisation reads. If it is small, the epsilon of that normalisation shows. Weights that
+# read such a state need not be made smaller still.
+SMALL_WRITERS = re.compile(
+    r"^(encoder\.|decoder\.)?conv_in|conv1|conv2|time_emb_proj|proj_in|to_out|ff\.net\.2|out_proj|fc2|_embedding\.weight"
+    r"|cond_embedding\.conv_out|(samplers.*|conv_shortcut|proj_out|controlnet_.*block.*)\.bias"
+)
+
+
+def randomised(model, seed=0):
+    """Every parameter random, those too that start at 0 or 1, and large enough that a mistake shows."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            fan_in = p[0].numel() if p.ndim > 1 else 9
+            p.copy_(torch.randn(p.shape, generator=generator) * fan_in**-0.5)
+            if "norm" in name and name.endswith("weight"):
+                p += 1
+            elif SMALL_WRITERS.search(name):
+                p *= 0.01
+            if name == "quant_conv.bias":
+                p *= 100  #  log-variances beyond the clamp
+    return model.eval()
+
+
+def build_theirs(cls, options):
+    theirs = THEIRS[cls]
+    return theirs(CLIPTextConfig(**options)) if theirs is CLIPTextModel else theirs.from_config(options)
+
+
+def their_state(theirs) -> dict:
+    """transformers before 5.6 has "text_model." before the names of a CLIPTextModel."""
+    return {name.removeprefix("text_model."): tensor for name, tensor in theirs.state_dict().items()}
+
+
+def build_ours(cls, options, theirs, **kwargs):
+    """Our model with the parameters of `theirs`: not one missing, not one left over."""
+    ours, state = cls(read_config(cls, options)), their_state(theirs)
+    ours.load_state_dict({name: state.pop(their_name(name)) for name in ours.state_dict()}, **kwargs)
+    assert not state
+    return ours.eval()
+
+
+IDS = torch.tensor([[48, 5, 7, 49, 49, 49, 49, 49], [48, 1, 2, 3, 4, 5, 6, 49], [48, 9, 49, 9, 49, 3, 3, 3]])
+
+
+def inputs(cls, options, dtype=torch.float32, size=(9, 7), residuals=True) -> dict:
+    """Odd sizes, times that are no whole numbers, and for a U-Net the `residuals` of a ControlNet."""
+    generator = torch.Generator().manual_seed(1)
+
+    def randn(*shape):
+        return torch.randn(shape, generator=generator).to(dtype)
+
+    if cls is CLIPText:
+        return {"ids": IDS}
+    if cls is VAE:
+        return {"x": randn(2, options["in_channels"], 24, 16), "z": randn(2, options["latent_channels"], 6, 4)}
+    has_text = options.get("mid_block_type") != "UNetMidBlock2D"
+    batch = {
+        "x": randn(2, options.get("in_channels", 4), *size),
+        "t": torch.tensor([3.25, 976.75]),
+        "context": randn(2, 6, options["cross_attention_dim"]) if has_text else None,
+    }
+    if cls is ControlNet:
+        factor = 2 ** (len(options["conditioning_embedding_out_channels"]) - 1)
+        batch["hint"] = randn(2, options.get("conditioning_channels", 3), size[0] * factor, size[1] * factor)
+    elif residuals:
+        batch["residuals"] = [0.01 * randn(*shape) for shape in state_shapes(options, size)]
+    return batch
+
+
+def state_shapes(options, size) -> list[tuple]:
+    """The shapes of the U-Net's states on the way down, and of its lowest level's."""
+    widths, n = options["block_out_channels"], options.get("layers_per_block", 2)
+    shapes = [(2, widths[0], *size)]
+    for width, following in zip(widths, [*widths[1:], None], strict=True):
+        shapes += [(2, width, *size)] * n
+        if following:
+            size = [(side + 1) // 2 for side in size]
+            shapes.append((2, width, *size))
+    return [*shapes, shapes[-1]]
+
+
+def run_ours(model, batch) -> list:
+    """Every output of one of our models."""
+    if isinstance(model, CLIPText):
+        states = model(batch["ids"])
+        return [states, model.pooled(batch["ids"], states)]
+    if isinstance(model, VAE):
+        q = model.encode(batch["x"])
+        return [q.mean, q.logvar, model.decode(batch["z"]), model(batch["x"])]
+    out = model(**batch, scale=0.7) if isinstance(model, ControlNet) else model(**batch)
+    return out if isinstance(out, list) else [out]
+
+
+def run_theirs(model, batch) -> list:
+    if isinstance(model, CLIPTextModel):
+        out = model(batch["ids"])
+        return [out.last_hidden_state, out.pooler_output]
+    if isinstance(model, AutoencoderKL):
+        q = model.encode(batch["x"]).latent_dist
+        return [q.mean, q.logvar, model.decode(batch["z"]).sample, model(batch["x"]).sample]
+    if isinstance(model, ControlNetModel):
+        out = model(batch["x"], batch["t"], batch["context"], batch["hint"], conditioning_scale=0.7)
+        return [*out.down_block_res_samples, out.mid_block_res_sample]
+    *down, middle = batch.get("residuals") or [None, None]
+    return [model(
+        batch["x"], batch["t"], batch["context"],
+        down_block_additional_residuals=None if middle is None else down, mid_block_additional_residual=middle,
+    ).sample]  # fmt: skip
+
+
+def error(ours, theirs) -> float:
+    """Largest difference over the largest value of the reference; the worst of several."""
+    if isinstance(ours, list):
+        return max(error(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert ours.shape == theirs.shape
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+
+
+def tolerance(cls) -> float:
+    return 3e-4 if cls is VAE else 5e-5
