@@ -130,10 +130,11 @@ def cosine_betas(T=1000, s=0.008):
 def zero_terminal_snr(betas):
     """Shift and scale sqrt(alpha_bar) so that its last value is 0 and its first stays: T is then pure noise.
 
-    Lin et al. 2023 (arXiv:2305.08891) algorithm 1. At T a prediction of eps says nothing of x_0; take V.
+    Lin et al. 2023 (arXiv:2305.08891) algorithm 1, in the dtype of `betas`. At T a prediction of eps says nothing of
+    x_0; take V.
     """
-    root = (1 - torch.as_tensor(betas, dtype=torch.float64)).cumprod(0).sqrt()
-    alpha_bar = ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
+    root = (1 - betas).cumprod(0).sqrt()
+    alpha_bar = ((root - root[-1]) * (root[0] / (root[0] - root[-1]))) ** 2
     return 1 - torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
 
 
@@ -171,8 +172,7 @@ def leading(T, n, offset=0):
 def linspace(T, n):
     """n even, fractional times from T to 1; n = 1 is from 1, of little use. Lin et al. 2023 table 2, but unrounded.
 
-    The "linspace" of diffusers' Euler and Heun plus one; that of its DDIM and DDPM is (linspace(T, n) - 1).round() + 1
-    but for the last time.
+    The "linspace" of diffusers' Euler and Heun plus one; that of its DDIM and DDPM is rounded.
     """
     _check(n, T)
     return _then_zero(torch.linspace(1, T, n, dtype=torch.float64).flip(0))

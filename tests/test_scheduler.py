@@ -1,0 +1,387 @@
+"""`convert.scheduler` against diffusers' schedulers, run as its pipelines run them: equal states, or a refusal.
+
+Diffusers computes its tables (sigmas, alphas_cumprod) in float32, and so does `scheduler`. But diffusers also computes
+with them in float32 in each step, where `sigma_next - sigma` alone can lose more than 1e-5 of a state: a rounding error
+of 6e-8 sigma, in a state of the next, smaller sigma. So most tests leave its numbers as they are but hold them in
+float64 (`held_in_float64`); the Stable Diffusion configs are compared untouched too.
+"""
+
+import inspect
+import itertools
+import json
+import re
+import sys
+import types
+
+import diffusers
+import pytest
+import torch
+
+from minidiff import convert, sample
+from minidiff.convert import SCHEDULERS, init_noise_sigma, scheduler
+from minidiff.denoise import denoiser
+
+# diffusers gives tensors to numpy in a way that numpy 2 deprecates
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+NOISE = torch.randn(1, 2, 4, 4, generator=seeded(), dtype=torch.float64)
+
+
+def net(x, time, cond=None):
+    """Stands for a U-Net: linear in neither x nor time, mixing pixels, and bounded, as states can be large here."""
+    time = torch.as_tensor(time, dtype=x.dtype).reshape(-1, 1, 1, 1) / 1000
+    return torch.tanh(0.8 * x + 0.3 * x.roll(1, -1) - time) * (1 + 0.2 * torch.cos(3 * time)) + 0.1 * time
+
+
+def held_in_float64(theirs):
+    for table in ("sigmas", "alphas_cumprod", "final_alpha_cumprod"):
+        if hasattr(theirs, table):
+            setattr(theirs, table, getattr(theirs, table).double())
+
+
+def their_states(config, n, noise=NOISE, held=held_in_float64, **eta):
+    """alpha x_0 + sigma eps at all times, n + 1 states."""
+    name = config["_class_name"]
+    theirs = getattr(diffusers, name).from_config(config)
+    theirs.set_timesteps(n)
+    held(theirs)
+    divided = name.startswith(("Euler", "Heun"))  # their states are over alpha
+
+    def ours(x, i):
+        return x / (theirs.sigmas[i].double() ** 2 + 1) ** 0.5 if divided else x
+
+    x = noise * getattr(theirs, "init_noise_sigma", 1)
+    options = eta | ({"generator": seeded(1)} if "generator" in inspect.signature(theirs.step).parameters else {})
+    states = [ours(x, 0)]
+    for t in theirs.timesteps:
+        scaled = theirs.scale_model_input(x, t) if hasattr(theirs, "scale_model_input") else x
+        x = theirs.step(net(scaled, t), t, x, **options).prev_sample
+        states.append(ours(x, theirs.step_index if divided else None))
+    if name == "PNDMScheduler" and n > 1:
+        del states[1]  # the first try at the first step
+    if name == "HeunDiscreteScheduler":
+        states = [*states[:1], *states[2:-1:2], states[-1]]  # without Euler's first try at each step
+    return states
+
+
+def our_states(config, n, noise=NOISE, scheduler=scheduler, start=init_noise_sigma, **eta):
+    schedule, prediction, sample, times, _ = scheduler(config, n)
+    x = noise * start(config, n)
+    return [x, *sample(denoiser(net, schedule, prediction), x, schedule, times, generator=seeded(1), **eta)]
+
+
+def worst(ours, theirs):
+    """The maximum absolute error over all states, relative to the largest value in the state."""
+    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(ours, theirs, strict=True))
+
+
+# Every combination
+
+STEPS = {"scaled_linear": [1, 2, 3, 5, 10, 50], "linear": [1, 2, 10], "cosine": [1, 3, 10], "trained": [5]}
+BETAS = {
+    "scaled_linear": {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+    "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
+    "cosine": {"beta_schedule": "squaredcos_cap_v2"},
+    "trained": {"trained_betas": [0.001 + 0.01 * (i % 7) / 7 + 1e-5 * i for i in range(1000)]},
+}
+SPACINGS = [("leading", 0), ("leading", 1), ("trailing", 0), ("linspace", 0)]
+BOTH = [False, True]
+OPTIONS = {
+    "DDPMScheduler": {"rescale_betas_zero_snr": BOTH, "clip_sample": [False]},
+    "DDIMScheduler": {"rescale_betas_zero_snr": BOTH, "set_alpha_to_one": BOTH, "clip_sample": [False]},
+    "PNDMScheduler": {"set_alpha_to_one": BOTH, "skip_prk_steps": [True]},
+    "EulerDiscreteScheduler": {"rescale_betas_zero_snr": BOTH, "use_karras_sigmas": BOTH},
+    "EulerAncestralDiscreteScheduler": {"rescale_betas_zero_snr": BOTH},
+    "HeunDiscreteScheduler": {"use_karras_sigmas": BOTH},
+    "DPMSolverMultistepScheduler": {"rescale_betas_zero_snr": BOTH, "use_karras_sigmas": BOTH},
+}
+
+
+def refused(config, n):
+    """The option that cannot be kept, or None."""
+    name, spacing, prediction = config["_class_name"], config["timestep_spacing"], config["prediction_type"]
+    betas, zero = config.get("beta_schedule", "linear"), config.get("rescale_betas_zero_snr", False)
+    whole_steps = {"leading": True, "trailing": 1000 % n == 0, "linspace": n == 1}[spacing]
+    from_T = spacing == "trailing" or (spacing == "linspace" and n > 1)
+    exact = name in ("DDIMScheduler", "DDPMScheduler")  # zero terminal SNR is zero
+    to_1 = (spacing == "leading" and config["steps_offset"] == 0) or (spacing == "linspace" and n == 1)
+    karras = betas == "linear" and zero  # alphas_cumprod[-2] < 2^-24
+    if name == "DPMSolverMultistepScheduler":  # cut to whole times, or with the first two times the same
+        karras |= betas == "squaredcos_cap_v2" or (zero and n == 50)
+    not_predicted = {"PNDMScheduler": ["v_prediction", "sample"], "EulerAncestralDiscreteScheduler": ["sample"]}
+    reasons = {
+        "prediction_type": prediction in not_predicted.get(name, []),
+        "timestep_spacing": name in ("DDIMScheduler", "PNDMScheduler") and not whole_steps,
+        "set_alpha_to_one": config.get("set_alpha_to_one") is False and to_1,
+        "rescale_betas_zero_snr": zero and exact and from_T and prediction == "epsilon",
+        "use_karras_sigmas": config.get("use_karras_sigmas") and karras,
+    }
+    return next((option for option, holds in reasons.items() if holds), None)
+
+
+@pytest.mark.parametrize("betas", BETAS)
+@pytest.mark.parametrize("name", OPTIONS)
+def test_states_are_equal_or_the_option_is_named(name, betas):
+    errors, expected = {}, 0
+    values = [["epsilon", "v_prediction", "sample"], SPACINGS, *OPTIONS[name].values()]
+    for prediction, (spacing, offset), *rest in itertools.product(*values):
+        config = {"_class_name": name, "prediction_type": prediction, "timestep_spacing": spacing}
+        config |= {"steps_offset": offset} | BETAS[betas] | dict(zip(OPTIONS[name], rest, strict=True))
+        for n in STEPS[betas]:
+            if option := refused(config, n):
+                with pytest.raises(ValueError, match=f"{option} of {name} is "):
+                    scheduler(config, n)
+                continue
+            for eta in [{"eta": 0}, {"eta": 0.5}, {"eta": 1}] if name == "DDIMScheduler" else [{}]:
+                expected += 1
+                error = worst(our_states(config, n, **eta), their_states(config, n, **eta))
+                errors[(prediction, spacing, offset, *rest, n, *eta.values())] = error
+    assert len(errors) == expected > 0
+    assert {what: error for what, error in errors.items() if not error < 1e-5} == {}
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 25, 50])
+@pytest.mark.parametrize("T", [1000, 200])
+@pytest.mark.parametrize("shift", [1, 3, 0.5])
+def test_flow(shift, T, n):
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": shift, "num_train_timesteps": T}
+    assert worst(our_states(config, n), their_states(config, n)) < 2e-6
+
+
+# As it is: diffusers' tables in float32, no option left out or added, in float64 and float32
+
+STABLE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
+CHECKPOINTS = {  # their scheduler/scheduler_config.json
+    "Stable Diffusion 1.5": STABLE
+    | {"_class_name": "PNDMScheduler", "_diffusers_version": "0.6.0", "set_alpha_to_one": False}
+    | {"skip_prk_steps": True, "steps_offset": 1, "trained_betas": None, "clip_sample": False},
+    "Stable Diffusion 2.1": STABLE
+    | {"_class_name": "DDIMScheduler", "_diffusers_version": "0.8.0", "prediction_type": "v_prediction"}
+    | {"set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1, "trained_betas": None}
+    | {"clip_sample": False},
+    "Stable Diffusion XL": STABLE
+    | {"_class_name": "EulerDiscreteScheduler", "_diffusers_version": "0.19.0.dev0", "prediction_type": "epsilon"}
+    | {"clip_sample": False, "interpolation_type": "linear", "sample_max_value": 1.0, "set_alpha_to_one": False}
+    | {"skip_prk_steps": True, "steps_offset": 1, "timestep_spacing": "leading", "trained_betas": None}
+    | {"use_karras_sigmas": False},
+    "Stable Diffusion 3": {"_class_name": "FlowMatchEulerDiscreteScheduler", "_diffusers_version": "0.29.0.dev0"}
+    | {"num_train_timesteps": 1000, "shift": 3.0},
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS)
+def test_checkpoints(checkpoint, dtype, tmp_path):
+    config, noise = CHECKPOINTS[checkpoint], NOISE.to(dtype)
+    (tmp_path / "scheduler_config.json").write_text(json.dumps(config))
+    for n in range(1, 51, 7):
+        ours, theirs = our_states(tmp_path, n, noise), their_states(config, n, noise, held=lambda theirs: None)
+        assert all(x.dtype == dtype for x in ours)
+        assert worst(ours, theirs) < 1e-5
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_stable_diffusion_s_betas_as_they_are(name):
+    for spacing, n in itertools.product(["leading", "trailing", "linspace"], [1, 5, 20]):
+        config = STABLE | {"_class_name": name, "timestep_spacing": spacing, "clip_sample": False}
+        config |= {"skip_prk_steps": True, "set_alpha_to_one": True, "steps_offset": 1}
+        if not refused(config | {"prediction_type": "epsilon"}, n):
+            assert worst(our_states(config, n), their_states(config, n, held=lambda theirs: None)) < 1e-5
+
+
+def test_where_diffusers_rounds():
+    """Heun in two steps, r = sigma / alpha from 157 to 0.01: in float32 r_s - r_t loses 1e-5, and it divides by r_s.
+
+    From "sample", ours stays exact. From "epsilon", whose x_0 cancels, both lose as much when states are float32.
+    """
+
+    def errors(prediction):
+        config = {"_class_name": "HeunDiscreteScheduler", "prediction_type": prediction} | BETAS["linear"]
+        exact, single = their_states(config, 2), NOISE.float()
+        theirs = [worst(their_states(config, 2, x, held=lambda theirs: None), exact) for x in (NOISE, single)]
+        return theirs, [worst(our_states(config, 2, x), exact) for x in (NOISE, single)]
+
+    theirs, ours = errors("sample")
+    assert min(theirs) > 1e-5 and max(ours) < 2e-6
+    theirs, ours = errors("epsilon")
+    assert ours[0] < 2e-6 and 1e-5 < theirs[1] and ours[1] < 3 * theirs[1]
+
+
+# Each trap of diffusers, broken on purpose
+
+
+def mutant(module, old, new):
+    """A copy of the module with one piece of its code replaced."""
+    code = inspect.getsource(module)
+    assert code.count(old) == 1
+    copy = types.ModuleType("mutant")
+    sys.modules["mutant"] = copy  # dataclasses look their module up
+    try:
+        exec(compile(code.replace(old, new).replace("from .", "from minidiff."), "mutant", "exec"), vars(copy))
+    finally:
+        del sys.modules["mutant"]
+    return copy
+
+
+EULER = {"_class_name": "EulerDiscreteScheduler"} | STABLE
+DDIM = {"_class_name": "DDIMScheduler", "clip_sample": False} | STABLE
+DPM = {"_class_name": "DPMSolverMultistepScheduler"} | STABLE
+LEADING, TRAILING = {"timestep_spacing": "leading"}, {"timestep_spacing": "trailing"}
+V_PREDICTION = {"prediction_type": "v_prediction"}
+KARRAS = {"use_karras_sigmas": True}
+ZERO = {"rescale_betas_zero_snr": True} | V_PREDICTION | TRAILING
+SD15 = CHECKPOINTS["Stable Diffusion 1.5"]
+SDXL = CHECKPOINTS["Stable Diffusion XL"]
+SD3 = CHECKPOINTS["Stable Diffusion 3"]
+HEUN = {"_class_name": "HeunDiscreteScheduler"} | STABLE
+MUTANTS = {
+    "17 the previous time off the list": (convert, "(jumps != T // steps).any() or ", "", DDIM | ZERO, 3),
+    "18 set_alpha_to_one ignored": (convert, '0 if option.get("set_alpha_to_one", True) else 1', "0", SD15, 5),
+    "18 steps_offset ignored": (convert, 'offset=option["steps_offset"]', "offset=0", SDXL, 5),
+    "19 the second PLMS time not repeated": (sample, "elif alpha > 0 and s > ts[-1]:", "elif False:", SD15, 5),
+    "20 init_noise_sigma is 1": (convert, '!= "leading" else 1.0', "is None else 1.0", EULER, 5),
+    "20 init_noise_sigma is sigma": (convert, 'option["timestep_spacing"] != "leading"', "True", EULER | LEADING, 5),
+    "20 the fractions of linspace rounded": (convert, " and name not in _OVER_ALPHA:", ":", EULER, 7),
+    "21 Karras over all sigmas in Euler": (convert, "[1, T] if whole else times[[-2, 0]]", "[1, T]", 
+        EULER | LEADING | KARRAS, 5),
+    "21 Karras over the spaced sigmas in DPM++": (convert, "[1, T] if whole else", "", DPM | KARRAS, 5),
+    "21 what the network is told not rounded": (convert, "told.round() if whole else told", "told", DPM | KARRAS, 5),
+    "22 no point more": (convert, '(dpm and spacing != "trailing")', "0", DPM | LEADING, 5),
+    "23 zero SNR is zero in Euler": (convert, "= 2**-24", "= 1e-30", EULER | ZERO, 5),
+    "23 zero SNR is 2^-24 in DDIM": (convert, 'if zero and name not in ("DDPMScheduler", "DDIMScheduler"):',
+        "if zero:", DDIM | ZERO, 5),
+    "24 sigma_min shifted once": (convert, "shift / (T + shift - 1)", "1 / T", SD3, 5),
+    "25 Heun is Euler": (sample, "if alpha > 0 and sigma_s > 0:", "if False:", HEUN, 5),
+    "26 v of several times mixed": (convert, '("PNDMScheduler", "prediction_type"): ["epsilon"]', '"": []',
+        SD15 | V_PREDICTION, 5),
+    "clip_sample ignored": (convert, '"clip_sample": [False]', '"clip_sample": [True]',
+        DDIM | {"clip_sample": True}, 5),
+    "tables in float64": (convert, "(1 - schedule.betas.float()).cumprod(0)", "(1 - schedule.betas).cumprod(0)",
+        EULER | BETAS["cosine"] | KARRAS, 5),
+    "v for epsilon": (convert, '"v_prediction": V', '"v_prediction": EPS', DDIM | V_PREDICTION, 5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", MUTANTS)
+def test_mutants_differ(what):
+    module, old, new, config, n = MUTANTS[what]
+    broken = mutant(module, old, new)
+    expected = their_states(config, n)
+
+    def theirs_of(config, n):
+        schedule, prediction, sampler, *rest = scheduler(config, n)
+        return schedule, prediction, getattr(broken, sampler.__name__), *rest
+
+    if module is sample:
+        ours = our_states(config, n, scheduler=theirs_of)
+    else:
+        ours = our_states(config, n, scheduler=broken.scheduler, start=broken.init_noise_sigma)
+    assert not worst(ours, expected) < 1e-5
+
+
+# Options
+
+
+def signature(name):
+    options = inspect.signature(getattr(diffusers, name).__init__).parameters.values()
+    return {option.name: option.default for option in options if option.name != "self"}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_every_option_is_known_with_its_default(name):
+    theirs = signature(name)
+    assert {key: theirs[key] for key in SCHEDULERS[name][1]} == SCHEDULERS[name][1]
+    assert theirs.keys() - SCHEDULERS[name][1].keys() <= convert._HARMLESS
+
+
+FINE = {"clip_sample": False, "skip_prk_steps": True, "set_alpha_to_one": True}  # those of other classes are ignored
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_harmless_options_change_nothing(name):
+    others = {"clip_sample_range": 3.0, "sample_max_value": 2.0, "dynamic_thresholding_ratio": 0.5, "flow_shift": 7.0}
+    others |= {"lower_order_final": False, "euler_at_final": True, "base_shift": 1.0, "max_image_seq_len": 9}
+    config = {"_class_name": name} | FINE
+    plain = their_states(config, 20)
+    changed = config | {key: value for key, value in others.items() if key in signature(name)}
+    assert worst(plain, their_states(changed, 20)) == 0
+    assert worst(our_states(config, 20), our_states(config | others, 20)) == 0
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("thresholding", True),
+        ("clip_sample", True),
+        ("variance_type", "fixed_large"),
+        ("variance_type", "learned_range"),
+        ("skip_prk_steps", False),
+        ("final_sigmas_type", "sigma_min"),
+        ("interpolation_type", "log_linear"),
+        ("timestep_type", "continuous"),
+        ("sigma_max", 80.0),
+        ("use_exponential_sigmas", True),
+        ("use_beta_sigmas", True),
+        ("use_lu_lambdas", True),
+        ("use_flow_sigmas", True),
+        ("use_dynamic_shifting", True),
+        ("solver_order", 3),
+        ("solver_type", "heun"),
+        ("algorithm_type", "sde-dpmsolver++"),
+        ("lambda_min_clipped", -5.1),
+        ("shift_terminal", 0.1),
+        ("invert_sigmas", True),
+        ("stochastic_sampling", True),
+        ("prediction_type", "flow_prediction"),
+        ("beta_schedule", "sigmoid"),
+        ("timestep_spacing", "even"),
+    ],
+)
+def test_an_option_without_counterpart_is_refused_where_it_has_an_effect(name, option, value):
+    config = {"_class_name": name} | FINE
+    if option in signature(name):
+        with pytest.raises(ValueError, match=re.escape(f"{option} of {name} is {value!r}, expected ")):
+            scheduler(config | {option: value}, 5)
+    else:
+        assert worst(our_states(config | {option: value}, 5), our_states(config, 5)) == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "steps", "message"),
+    [
+        ({"_class_name": "LCMScheduler"}, 5, "_class_name is 'LCMScheduler', expected DDPMScheduler, .*: take"),
+        ({}, 5, "_class_name is None, expected"),
+        (DDIM | {"zoom": 0}, 5, "unknown option zoom of DDIMScheduler: remove it"),
+        ({"_class_name": "DDIMScheduler"}, 5, "clip_sample of DDIMScheduler is True by default, expected False: set"),
+        ({"_class_name": "DDPMScheduler"}, 5, "clip_sample of DDPMScheduler is True by default, expected False: set"),
+        ({"_class_name": "PNDMScheduler"}, 5, "skip_prk_steps of PNDMScheduler is False by default, expected True"),
+        (DDIM, 0, "steps is 0, expected a whole number from 1 to 1000"),
+        (DDIM, 1001, "steps is 1001, expected a whole number from 1 to 1000"),
+        (DDIM, 2.5, "steps is 2.5, expected"),
+        (DDIM | {"timestep_spacing": "linspace"}, 5, "timestep_spacing .* 'linspace', with 5 steps: .*; take"),
+        (EULER | TRAILING, 61, "timestep_spacing .* with 61 steps: .*; take another number"),
+        (DDIM | {"steps_offset": 21}, 50, "steps_offset of DDIMScheduler is 21, with 50 steps: .*; take 0 or 1"),
+        (DDIM | {"steps_offset": 145}, 7, "timestep_spacing of DDIMScheduler"),
+        (DDIM | {"steps_offset": -1}, 5, "steps_offset"),
+        (DDIM | {"trained_betas": [0.1, 0.2]}, 5, "trained_betas are 2, expected num_train_timesteps, 1000"),
+        (EULER | ZERO | BETAS["linear"], 1000, "rescale_betas_zero_snr .* is True, with 1000 steps: .*; take"),
+    ],
+)
+def test_refusals(config, steps, message):
+    with pytest.raises(ValueError, match=message) as info:
+        scheduler(config, steps)
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("contents", [None, "", "[1]", "{"])
+def test_no_config(tmp_path, contents):
+    if contents is not None:
+        (tmp_path / "scheduler_config.json").write_text(contents)
+    with pytest.raises(convert.WeightsError, match="no scheduler config .*scheduler_config.json .*: give its folder"):
+        scheduler(tmp_path, 5)
