@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tokenizers
 import torch
-from tokenizers import Regex, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"  #  before every text; after it, and then as padding
@@ -18,12 +18,20 @@ class Tokenizer:
     """Text -> token ids, exactly as transformers' CLIPTokenizer: byte-level byte-pair encoding (Sennrich et al. 2016).
 
     `vocab` maps a token to its id ("</w>" ends a word), `merges` lists the pairs to join, first come, first joined.
+    `special` tokens stand for themselves where a text has them spelled out: start, end and padding, unless given.
     """
 
-    def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], context: int = 77, pad: str = EOS):
+    def __init__(
+        self,
+        vocab: dict[str, int],
+        merges: list[tuple[str, str]],
+        context: int = 77,
+        pad: str = EOS,
+        special: Iterable[str | AddedToken] | None = None,
+    ):
         self.context = context
         self.bpe = clip_bpe(models.BPE(vocab, merges, unk_token=EOS, end_of_word_suffix="</w>"))
-        self.bpe.add_special_tokens([BOS, EOS, pad])
+        self.bpe.add_special_tokens([BOS, EOS, pad] if special is None else list(special))
         self.bpe.post_processor = processors.RobertaProcessing((EOS, vocab[EOS]), (BOS, vocab[BOS]), False, False)
         self.bpe.enable_truncation(context)
         self.bpe.enable_padding(length=context, pad_id=vocab[pad], pad_token=pad)
@@ -51,7 +59,7 @@ class Tokenizer:
     def cut(self, text: str) -> str:
         """The end of `text` that does not fit into the context; empty if all of it does."""
         rest = self.bpe.encode(text).overflowing
-        return text[min(start for start, end in rest[0].offsets if end > start) :].strip() if rest else ""
+        return text[min(start for start, end in rest[0].offsets if end > start) :].strip(" \t\r\n") if rest else ""
 
     @classmethod
     def train(cls, words: Iterable[str], context: int = 24) -> "Tokenizer":
@@ -81,22 +89,32 @@ class Tokenizer:
     def load(cls, folder: str | Path) -> "Tokenizer":
         """From a folder with tokenizer.json, or with vocab.json and merges.txt, as transformers writes and CLIP ships.
 
-        Context and padding are in tokenizer_config.json and special_tokens_map.json; without these 77, and the end
-        token. ValueError, in one line, if the folder holds no CLIP tokenizer.
+        Context, padding and special tokens are in tokenizer_config.json and special_tokens_map.json; without these 77,
+        and the end token. ValueError, in one line, if the folder holds no CLIP tokenizer.
         """
-        folder, config = Path(folder), {"model_max_length": 77, "pad_token": EOS}
+        folder, config = Path(folder), {"model_max_length": 77, "bos_token": BOS, "eos_token": EOS, "pad_token": EOS}
         try:
             if (folder / "tokenizer.json").exists():
-                model = json.loads((folder / "tokenizer.json").read_text("utf-8"))["model"]
+                contents = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+                model, added = contents["model"], contents.get("added_tokens", [])
             else:
                 files = [str(folder / name) for name in ("vocab.json", "merges.txt")]
-                model = dict(zip(("vocab", "merges"), models.BPE.read_file(*files), strict=True))
+                model, added = dict(zip(("vocab", "merges"), models.BPE.read_file(*files), strict=True)), []
             for name in ("tokenizer_config.json", "special_tokens_map.json"):
-                if (folder / name).exists():
+                # like transformers, which leaves out the second where the first says all of each token
+                if (folder / name).exists() and "added_tokens_decoder" not in config:
                     config |= json.loads((folder / name).read_text("utf-8"))
             merges = [tuple(pair.split(" ") if isinstance(pair, str) else pair) for pair in model["merges"]]
-            pad = config["pad_token"]["content"] if isinstance(config["pad_token"], dict) else config["pad_token"]
-            return cls(model["vocab"], merges, config["model_max_length"], pad)
+            added = {token["content"]: token for token in config.get("added_tokens_decoder", {}).values() or added}
+            special = dict(added)
+            for name in ("bos_token", "eos_token", "unk_token", "pad_token"):  # of one token, the last word holds
+                token = config.get(name, EOS)
+                token = token if isinstance(token, dict) else added.get(token, {"content": token})
+                special[token["content"]] = token
+            pad, context = token["content"], config["model_max_length"]
+            # "normalized": found after lower-casing, so in any case. A length of 10^30 is how they write "not known".
+            tokens = [AddedToken(name, normalized=token.get("normalized", False)) for name, token in special.items()]
+            return cls(model["vocab"], merges, context if context < 1e6 else 77, pad, tokens)
         except Exception as error:  # of the tokenizers library, which has no narrower class
             raise ValueError(
                 f"no CLIP tokenizer in {folder} ({type(error).__name__}: {error}):"

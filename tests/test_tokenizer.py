@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -83,29 +84,106 @@ def test_what_is_saved_is_what_is_loaded(tokenizer, folder, theirs):
     assert len(theirs) == len(tokenizer) and theirs.pad_token == EOS
 
 
-def write_clip_files(tokenizer, folder, pad):
-    """The files of a Stable Diffusion checkpoint: its tokenizer folder as transformers 4 wrote it."""
+PIECES = [
+    "red apple", "FOX", "silhouette of", "'s", "'LL", "don't", "n’t", "x", "1234", "½", "Ⅷ", "\u0663", "a" * 90,
+    "qz" * 20, " ", "   ", "\t", "\n", "\r\n", "\u00a0", "\u2003", "\u2028", "\u0085", "\u200b", "\u200d", "\ufeff",
+    "\x00", "\x07", "\x1f", "\x7f", "é", "e\u0301", "\u0301", "\u0327a", "ẞ", "İ", "ǅ", "ſ", "\ufb01", "\u212b", "ÀÉ",
+    "🦊", "👍🏽", "\U0001f469\u200d\U0001f469", "\U0001f1e9\U0001f1ea", "日本", "한", "\u1112\u1161\u11ab", "ا", "ש",
+    "ก็", "न्", "𝔘", "𐍈", "\ufffd", "\ue000", "\U000e0041", "!", "!!", "?!...", "—", "“", "_", "-#", "\\", "&amp;",
+    "&lt;b&gt;", "&#39;", "</w>", BOS, EOS, "<|EndOfText|>", "<|StartOfText|>", "<|endoftext", "|>",
+]  # fmt: skip
+BLOCKS = [(0x20, 0x7F), (0xA0, 0x250), (0x300, 0x370), (0x2000, 0x2070), (0x3040, 0x3100), (0x1F300, 0x1F650)]
+
+
+def awkward_strings(n):
+    """Pieces and single letters from all over Unicode, next to each other; one in three longer than the context."""
+    draw = random.Random(0)
+    for _ in range(n):
+        length = draw.randint(0, draw.choice([3, 8, 60]))
+        letters = [chr(draw.randrange(*draw.choice(BLOCKS))) for _ in range(length)]
+        yield "".join(draw.choice(PIECES) if draw.random() < 0.7 else letter for letter in letters)
+
+
+STRINGS = [*AWKWARD, *PIECES, *awkward_strings(1000)]
+
+
+def added(content, **extra):
+    """A special token as a checkpoint has it: "normalized" ones are found in any case."""
+    normalized = content != "!"
+    return {
+        "content": content,
+        "lstrip": False,
+        "normalized": normalized,
+        "rstrip": False,
+        "single_word": False,
+    } | extra
+
+
+def write_clip_files(tokenizer, folder, layout, pad):
+    """The tokenizer folder of a Stable Diffusion checkpoint, as transformers 4 wrote it, one version or another."""
     model = json.loads(tokenizer.bpe.to_str())["model"]
     merges = "\n".join(" ".join(pair) for pair in model["merges"])
     folder.mkdir()
     (folder / "vocab.json").write_text(json.dumps(model["vocab"]), "utf-8")
     (folder / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", "utf-8")
-    pad = {"content": pad, "lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
-    special = {"bos_token": BOS, "eos_token": EOS, "unk_token": EOS, "pad_token": pad}
-    (folder / "special_tokens_map.json").write_text(json.dumps(special))
-    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": 30, "pad_token": EOS}))
+    special = {"bos_token": added(BOS), "eos_token": added(EOS), "unk_token": added(EOS), "pad_token": pad}
+    config = {"model_max_length": 77, "tokenizer_class": "CLIPTokenizer", "do_lower_case": True}
+    if layout == "two files":  # the padding of SD 2.1 is right in the second only
+        typed = {name: added(token["content"], __type="AddedToken") for name, token in list(special.items())[:3]}
+        config |= typed | {"pad_token": EOS}
+        (folder / "special_tokens_map.json").write_text(json.dumps(special))
+    elif layout == "every token":  # from 4.34 on, as in SDXL; the second file then counts for nothing
+        config["added_tokens_decoder"] = {model["vocab"][t]: added(t, special=True) for t in {BOS, EOS, pad}}
+        config |= {"bos_token": BOS, "eos_token": EOS, "unk_token": EOS, "pad_token": pad}
+        (folder / "special_tokens_map.json").write_text(json.dumps(special | {"pad_token": EOS}))
+    elif layout == "names":
+        config |= {"pad_token": pad}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize("pad", [EOS, "!"])  # SD 1.5's, SD 2.1's
-def test_vocab_and_merges_files(tokenizer, tmp_path, pad):
-    write_clip_files(tokenizer, tmp_path / "tokenizer", pad)
-    loaded = Tokenizer.load(tmp_path / "tokenizer")
-    theirs = transformers.CLIPTokenizer.from_pretrained(tmp_path / "tokenizer")
-    expected = theirs(AWKWARD, padding="max_length", truncation=True, return_tensors="pt").input_ids
-    assert torch.equal(loaded(AWKWARD), expected)
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        (tmp_path / "tokenizer" / name).unlink()
+@pytest.mark.parametrize("layout", ["two files", "every token", "names"])
+def test_folders_of_checkpoints(layout, pad, tmp_path):
+    """vocab.json with merges.txt; the tokenizer.json that transformers makes of them; and what `save` makes of both."""
+    write_clip_files(Tokenizer.train(WORDS), tmp_path / "clip", layout, pad)
+    theirs = transformers.CLIPTokenizer.from_pretrained(tmp_path / "clip")
+    theirs.save_pretrained(tmp_path / "theirs")
+    Tokenizer.load(tmp_path / "clip").save(tmp_path / "ours")
+    expected = theirs(STRINGS, padding="max_length", truncation=True, return_tensors="pt").input_ids
+    assert expected.shape == (len(STRINGS), 77) and (expected[:, -1] == theirs.convert_tokens_to_ids(pad)).any()
+    for folder in ("clip", "theirs", "ours"):
+        assert torch.equal(Tokenizer.load(tmp_path / folder)(STRINGS), expected)
+    again = transformers.CLIPTokenizer.from_pretrained(tmp_path / "ours")
+    assert torch.equal(again(STRINGS, padding="max_length", truncation=True, return_tensors="pt").input_ids, expected)
+
+
+def test_without_configs_the_context_is_clip_s(tokenizer, tmp_path):
+    write_clip_files(tokenizer, tmp_path / "tokenizer", "names", EOS)
+    (tmp_path / "tokenizer" / "tokenizer_config.json").unlink()
     assert Tokenizer.load(tmp_path / "tokenizer").context == 77
+    model = json.loads(tokenizer.bpe.to_str())["model"]
+    theirs = transformers.CLIPTokenizer(vocab=model["vocab"], merges=[tuple(pair) for pair in model["merges"]])
+    theirs.save_pretrained(tmp_path / "saved")  # with a length of 10^30: not known
+    expected = theirs(STRINGS, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+    assert torch.equal(Tokenizer.load(tmp_path / "saved")(STRINGS), expected)
+
+
+def test_what_was_cut_of_awkward_strings(tmp_path):
+    """It is named if anything was, and is what diffusers names, as the reader wrote it."""
+    tokenizer = Tokenizer.train(WORDS, 77)
+    tokenizer.save(tmp_path)
+    theirs = transformers.CLIPTokenizer.from_pretrained(tmp_path)
+
+    def spelled(ids):
+        return "".join(theirs.convert_ids_to_tokens(ids)).replace("</w>", "")
+
+    whole = theirs(STRINGS).input_ids
+    assert 100 < sum(len(ids) > 77 for ids in whole) < len(STRINGS) - 100
+    for text, ids in zip(STRINGS, whole, strict=True):
+        cut = tokenizer.cut(text)
+        assert bool(cut) == (len(ids) > 77) and text.strip(" \t\r\n").endswith(cut)
+        ours, rest = spelled(theirs(cut).input_ids[1:-1]), spelled(ids[76:-1])  # what diffusers decodes for its warning
+        assert ours.endswith(rest) and len(ours) - len(rest) <= 3  # the rest of a letter cut in two
 
 
 def test_merges_written_as_strings(tokenizer, folder, tmp_path):
