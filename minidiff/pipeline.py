@@ -5,53 +5,33 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from minidiff import data
+from minidiff import convert, data
+from minidiff.canvas import Canvas
 from minidiff.clip import CLIP, CLIPText
-from minidiff.convert import load
+from minidiff.convert import WeightsError, load
 from minidiff.denoise import Prediction, V, denoiser
-from minidiff.guide import cfg
-from minidiff.sample import ddim
-from minidiff.schedule import Discrete, Schedule, cosine_betas, trailing
-from minidiff.show import to_pil
+from minidiff.guide import cfg, controlled, inpaint
+from minidiff.sample import ddim, plms
+from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing
+from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
+from minidiff.trace import Trace, traced_cfg
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
 WEIGHTS = Path(__file__).parent / "weights"
-
-
-@dataclass
-class Call:
-    """One call of the denoiser on B pictures; tensors are latents, (B, 4, H / 8, W / 8), on the CPU."""
-
-    t: float
-    x: Tensor  #           the state it was given
-    x0: Tensor  #          its estimate of the clean latents, guided
-    x0_cond: Tensor  #     the same for the prompt alone
-    x0_uncond: Tensor | None  #                       and for the negative prompt; None at guidance 1, which needs none
-    attention: dict[str, Tensor] = field(default_factory=dict)
-    """Cross-attention layer -> (B, h * w, N), mean over heads: how much each position looks at each token."""
-
-
-@dataclass
-class Trace:
-    """Everything that happened while pictures were drawn."""
-
-    prompts: list[str]
-    tokens: list[list[str]]  #     of each prompt, N with start, end and padding
-    context: Tensor  #             (B, N, D), the text states that the U-Net reads
-    times: Tensor  #               (steps + 1,), descending to 0
-    states: list[Tensor] = field(default_factory=list)  #   steps + 1 latents, from pure noise to the picture's
-    calls: list[Call] = field(default_factory=list)  #      one a step, or more, by the sampler
-    images: list[Image.Image] = field(default_factory=list)
+PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+# Parts of a checkpoint that have no share in the picture, or are given as `control`.
+IGNORED = ("safety_checker", "feature_extractor", "controlnet")
 
 
 class StableDiffusion:
@@ -66,11 +46,17 @@ class StableDiffusion:
         schedule: Schedule | None = None,
         prediction: Prediction = V,
         words: Sequence[str] | None = None,
+        scheduler: dict | None = None,
     ):
-        """The parts. `schedule` is the cosine one unless given; `words` are those the text was taught, if known."""
+        """The parts. `schedule` is the cosine one unless given; `words` are those the text was taught, if known.
+
+        With `scheduler`, the config of one of diffusers' schedulers, schedule and prediction are that one's.
+        """
         self.vae, self.unet, self.text, self.tokenizer = vae, unet, text, tokenizer
         self.schedule = Discrete(cosine_betas(1000)) if schedule is None else schedule
-        self.prediction, self.words = prediction, words
+        self.prediction, self.words, self.scheduler = prediction, words, scheduler
+        if scheduler is not None:
+            self.schedule, self.prediction, *_ = convert.scheduler(scheduler, 1)
 
     @classmethod
     def from_pretrained(
@@ -84,6 +70,36 @@ class StableDiffusion:
         vae, unet, clip = (load(m, folder / f"{m.__name__.lower()}.safetensors", device) for m in (VAE, UNet, CLIP))
         return cls(vae, unet, clip.text_model, Tokenizer.load(folder), words=data.WORDS)
 
+    @classmethod
+    def from_diffusers(cls, folder: str | Path, device: torch.device | str | None = None) -> "StableDiffusion":
+        """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5 or 2.1.
+
+        It then draws as diffusers does: the scheduler in the folder gives schedule, times and prediction, and the
+        sampler, unless another is asked for. WeightsError, in one line, for what is missing or not implemented.
+        """
+        folder, device = Path(folder), find_device(device)
+        for part, (_, kind) in convert.read_index(folder).items():
+            if kind is not None and part not in (*PARTS, *IGNORED):
+                raise WeightsError(
+                    f"{folder} has a {part}, {kind}, which minidiff does not implement: give another one"
+                )
+        vae = VAE.from_diffusers(folder / "vae", device)
+        unet = UNet.from_diffusers(folder / "unet", device)
+        text = CLIPText.from_diffusers(folder / "text_encoder", device)
+        scheduler = convert.read_json(folder / "scheduler" / "scheduler_config.json", "download it again")
+        return cls(vae, unet, text, Tokenizer.load(folder / "tokenizer"), scheduler=scheduler)
+
+    def to_diffusers(self, folder: str | Path) -> None:
+        """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures."""
+        folder = Path(folder)
+        self.vae.to_diffusers(folder / "vae")
+        self.unet.to_diffusers(folder / "unet")
+        self.text.to_diffusers(folder / "text_encoder")
+        self.tokenizer.save(folder / "tokenizer")
+        scheduler = self.scheduler or convert.ddim_config(self.schedule, self.prediction)
+        convert.write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
+        convert.write_index(folder)
+
     @torch.no_grad()
     def __call__(
         self,
@@ -92,8 +108,13 @@ class StableDiffusion:
         *,
         steps: int = 25,
         guidance: float = 4.0,
-        sampler: Callable = ddim,
+        sampler: Callable | None = None,
         seed: int | Sequence[int] = 0,
+        image: Image.Image | Sequence[Image.Image] | None = None,
+        strength: float = 0.8,
+        mask: Image.Image | np.ndarray | None = None,
+        margins: tuple[int, int, int, int] | None = None,
+        control: tuple | list[tuple] | None = None,
         latents: Tensor | None = None,
         progress: bool = True,
         trace: bool = False,
@@ -101,32 +122,62 @@ class StableDiffusion:
         """One picture a prompt.
 
         guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`
-        sampler    a function of minidiff.sample
+        sampler    a function of minidiff.sample; if none, ddim, or the one of the folder's scheduler
         seed       picture i starts from the noise of seed + i; or a seed for each. Same seed, same picture
-        latents    noise to start from instead, (B, 4, H / 8, W / 8)
+        image      redraw this one, or one for each prompt, instead of drawing from nothing (Meng et al. 2022, SDEdit)
+        strength   the share of the steps that are done on it, in (0, 1]: small keeps it, 1 all but forgets it
+        mask       of the image, white (or True, or 1) is redrawn; all else is kept, pixel for pixel
+        margins    (left, top, right, bottom) pixels to add around the image, drawn from nothing, as if masked
+        control    (controlnet, hint, scale) or a list of them; the hint a picture such as it was trained on
+        latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
         trace      return a Trace, whose .images the pictures are
 
-        Warns of words the model was never taught, and of what does not fit into its context. ValueError for
-        arguments that make no sense.
+        All of them combine, but for `mask` and `margins`, which need an image. Warns of words the model was never
+        taught, and of what does not fit into its context. ValueError for arguments that make no sense.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         negatives = [negative_prompt] if isinstance(negative_prompt, str) else list(negative_prompt)
         self._check(prompts, negatives, steps, guidance, sampler)
+        generators = self._generators(seed, len(prompts))
+        canvas = None if image is None else Canvas.of(len(prompts), image, mask, margins, self.factor)
+        if image is None and (mask is not None or margins is not None):
+            raise ValueError("got a mask or margins without an image: give the picture that they belong to")
+
         ids = torch.cat([self.tokenizer(negatives).expand(len(prompts), -1), self.tokenizer(prompts)])
         uncond, cond = self.text(ids.to(self.device)).chunk(2)
-        times = trailing(self.schedule.T, steps)
-        x, generator = self._noise(len(prompts), seed, latents)
+        schedule, prediction, sampler, times, start = self._process(sampler, steps)
+        if canvas is None:
+            x = self._noise(generators, latents, start)
+        else:
+            if latents is not None:
+                raise ValueError("got latents and an image, expected one of them: the noise is added to the image")
+            if self.scheduler is not None and sampler is plms:
+                raise ValueError("diffusers' PNDM does not start from an image as others do: give sampler=ddim")
+            times = times[self._skipped(steps, 1.0 if margins else strength) :]
+            x, known, redrawn = self._noised(canvas, schedule, times[0], generators)
 
         record = Trace(prompts, [self.tokenizer.tokens(p) for p in prompts], cond.cpu(), times, states=[x.cpu()])
-        denoise = denoiser(self.unet, self.schedule, self.prediction)
+        control = self._hints(control, x)
+        net = self.unet
+        for controlnet, hint, scale in reversed(control):  #  the first is asked first
+            net = controlled(net, controlnet, hint, scale)
+        denoise = denoiser(net, schedule, prediction)
         if trace:
-            guided = self._traced(denoise, cond, uncond, guidance, record.calls)
+            controlnets = [controlnet for controlnet, _, _ in control]
+            guided = traced_cfg(denoise, cond, uncond, guidance, self.unet, controlnets, record.calls)
         else:
             guided = cfg(denoise, cond, uncond, guidance)
-        states = sampler(guided, x, self.schedule, times, generator=generator)
-        for x in tqdm(states, "drawing", steps, disable=not progress, leave=False):
+        if canvas is not None and canvas.mask is not None:
+            guided = inpaint(guided, known, redrawn)
+        states = sampler(guided, x, schedule, times, generator=generators[0])
+        for x in tqdm(states, "drawing", len(times) - 1, disable=not progress, leave=False):
             record.states.append(x.cpu())
+        if canvas is not None and canvas.mask is not None:
+            x = redrawn * x + (1 - redrawn) * known  #  Stable Diffusion's times end at 1, not at 0
+            record.states[-1] = x.cpu()
         record.images = self.decode(x)
+        if canvas is not None:
+            record.images = canvas.paste(record.images)
         return record if trace else record.images
 
     @torch.no_grad()
@@ -136,49 +187,82 @@ class StableDiffusion:
         return to_pil(torch.cat([self.vae.decode(part) for part in parts]))
 
     @property
+    def factor(self) -> int:
+        """How many pixels a latent is wide and high."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
     def device(self) -> torch.device:
         return self.unet.conv_in.weight.device
 
-    def _noise(self, n: int, seed: int | Sequence[int], latents: Tensor | None) -> tuple[Tensor, torch.Generator]:
-        """(the first state, the generator of all later noise). Drawn on the CPU, so that a seed means one picture."""
+    def _generators(self, seed: int | Sequence[int], n: int) -> list[torch.Generator]:
+        """One a picture. They draw on the CPU, so that a seed means one picture everywhere."""
         seeds = [seed + i for i in range(n)] if isinstance(seed, int) else list(seed)
         if len(seeds) != n or not all(isinstance(s, int) and 0 <= s < 2**63 for s in seeds):
             raise ValueError(f"seed is {seed!r}, expected a whole number from 0, or a list of {n}, one for each prompt")
-        generators = [torch.Generator().manual_seed(s) for s in seeds]
-        shape = (self.unet.config.in_channels, self.unet.config.sample_size, self.unet.config.sample_size)
-        if latents is None:
-            latents = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        return [torch.Generator().manual_seed(s) for s in seeds]
+
+    def _process(self, sampler: Callable | None, steps: int) -> tuple:
+        """(schedule, prediction, sampler, times, scale of the first state's noise)"""
+        if self.scheduler is None:
             # as in training, where the last state still holds a little of the picture, unless the schedule ends in none
-            latents = latents * self.schedule(self.schedule.T)[1].item()
-        elif latents.ndim != 4 or len(latents) != n or latents.shape[1] != shape[0]:
-            raise ValueError(f"latents are {tuple(latents.shape)}, expected ({n}, {shape[0]}, height / 8, width / 8)")
-        return latents.float().to(self.device), generators[0]
+            start = self.schedule(self.schedule.T)[1].item()
+            return self.schedule, self.prediction, sampler or ddim, trailing(self.schedule.T, steps), start
+        config = self.scheduler
+        if sampler is not None:
+            config = convert.with_sampler(config, sampler)
+        schedule, prediction, own, times, _ = convert.scheduler(config, steps)
+        return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps)
 
-    def _traced(self, denoise, cond: Tensor, uncond: Tensor, scale: float, calls: list[Call]):
-        """`guide.cfg`, its two halves and the attention maps kept."""
-        layers = {name: layer for name, layer in self.unet.named_modules() if name.endswith("attn2")}
+    def _noise(self, generators: list[torch.Generator], latents: Tensor | None, start: float) -> Tensor:
+        """The first state, where there is nothing to start from: noise, `start` times as large as in N(0, 1)."""
+        config, n = self.unet.config, len(generators)
+        if latents is None:
+            shape = (config.in_channels, config.sample_size, config.sample_size)
+            latents = start * torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        elif latents.ndim != 4 or len(latents) != n or latents.shape[1] != config.in_channels:
+            raise ValueError(
+                f"latents are {tuple(latents.shape)}, expected ({n}, {config.in_channels}, height / 8, width / 8)"
+            )
+        return latents.float().to(self.device)
 
-        def guided(x: Tensor, t) -> Tensor:
-            parts, attention = [], {}
+    def _skipped(self, steps: int, strength: float) -> int:
+        """How many of the steps an image stands for."""
+        if not isinstance(strength, int | float) or not 0 < strength <= 1:
+            raise ValueError(f"strength is {strength!r}, expected a number above 0, to 1")
+        if (done := int(steps * strength)) == 0:
+            raise ValueError(f"strength {strength} of {steps} steps is no step: give at least {1 / steps:.3g}")
+        return steps - done
 
-            def parted(x, t, context):
-                out = denoise(x, t, context)
-                parts.extend(out.cpu().chunk(len(out) // len(cond)))
-                return out
+    def _noised(
+        self, canvas: Canvas, schedule: Schedule, t: Tensor, generators
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(the state at time t, the canvas's latents, where they are redrawn), the mask at the latents' size."""
+        known = []
+        for picture, generator in zip(canvas.pictures, generators, strict=True):
+            q = self.vae.encode(picture[None].to(self.device))
+            known.append(q.mean + (q.logvar / 2).exp() * noise_like(q.mean, generator))
+        known = torch.cat(known) * self.vae.config.scaling_factor
+        eps = torch.cat([noise_like(z[None], generator) for z, generator in zip(known, generators, strict=True)])
+        x = schedule.add_noise(known, eps, t)
+        if canvas.mask is None:
+            return x, known, None
+        redrawn = F.interpolate(canvas.mask.float(), size=known.shape[2:]).to(self.device)
+        if t == schedule.T:  #  strength 1: what is redrawn starts from nothing
+            x = redrawn * eps + (1 - redrawn) * x
+        return x, known, redrawn
 
-            def look(name):
-                return lambda layer, args, out: attention.update({name: layer.maps(*args)[-len(cond) :].mean(1).cpu()})
-
-            hooks = [layer.register_forward_hook(look(name)) for name, layer in layers.items()]
-            try:
-                x0 = cfg(parted, cond, uncond, scale)(x, t)
-            finally:
-                for hook in hooks:
-                    hook.remove()
-            calls.append(Call(float(t), x.cpu(), x0.cpu(), parts[-1], parts[0] if len(parts) == 2 else None, attention))
-            return x0
-
-        return guided
+    def _hints(self, control, x: Tensor) -> list[tuple]:
+        """`control` as a list of (controlnet, hint, scale), each hint a tensor (1, 3, H, W) in [0, 1], checked."""
+        expected, out = f"{self.factor * x.shape[3]}x{self.factor * x.shape[2]}", []
+        for item in [control] if isinstance(control, tuple) else control or []:
+            if len(item) != 3 or not isinstance(item[1], Image.Image):
+                raise ValueError(f"control is {item!r}, expected (controlnet, hint, scale), the hint a PIL image")
+            controlnet, hint, scale = item
+            if f"{hint.width}x{hint.height}" != expected:
+                raise ValueError(f"the hint is {hint.width}x{hint.height} pixels, expected the picture's {expected}")
+            out.append((controlnet, ((to_tensor([hint]) + 1) / 2).to(self.device), scale))
+        return out
 
     def _check(self, prompts, negatives, steps, guidance, sampler) -> None:
         for text in (*prompts, *negatives):
@@ -192,7 +276,7 @@ class StableDiffusion:
             raise ValueError(f"steps is {steps!r}, expected a whole number from 1 to {self.schedule.T}")
         if not isinstance(guidance, int | float) or not math.isfinite(guidance) or guidance < 0:
             raise ValueError(f"guidance is {guidance!r}, expected a number from 0; 4 is usual, 1 is none")
-        if not callable(sampler):
+        if sampler is not None and not callable(sampler):
             raise ValueError(f"sampler is {sampler!r}, expected a function of minidiff.sample, such as ddim")
         for text in dict.fromkeys((*prompts, *negatives)):  #  stacklevel 4: the caller of the pipeline, past no_grad
             if rest := self.tokenizer.cut(text):

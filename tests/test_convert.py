@@ -15,7 +15,8 @@ from torch import nn
 
 from minidiff.clip import CLIPText
 from minidiff.controlnet import ControlNet
-from minidiff.convert import FORMATS, HARMLESS, OLD, RULES, WeightsError, load, read_config, save, their_name
+from minidiff.convert import WeightsError, load, read_config, save, their_name
+from minidiff.convert.models import FORMATS, HARMLESS, OLD, RULES
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
@@ -102,7 +103,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(path, monkeypatch):
 
     with pytest.raises(TypeError):
         save(Toy(), path, quality=object())
-    monkeypatch.setattr("minidiff.convert.os.replace", fail)
+    monkeypatch.setattr("minidiff.convert.files.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         save(Toy(), path)
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before

@@ -50,7 +50,9 @@ def test_clip_is_shown_the_relation_swapped(tokenizer):
     batch = CLIPObjective(CLIP(), tokenizer).batch(torch.arange(32))
     for i in range(32):
         own, wrong = scene(i).noisy_caption(), scene(i).spec
-        assert (batch["ids"][i] == tokenizer(own)[0]).all()
+        ids = tokenizer(own)[0]
+        assert (batch["ids"][i] == ids[: batch["ids"].shape[1]]).all()
+        assert ids.argmax() < batch["ids"].shape[1] < len(ids), "to the end of the longest"
         assert batch["mask"][i] == (own == scene(i).caption and len(wrong.objects) == 2)
     assert batch["mask"].any() and not batch["mask"].all()
 

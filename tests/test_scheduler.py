@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from minidiff import convert, sample
-from minidiff.convert import SCHEDULERS, init_noise_sigma, scheduler
+from minidiff.convert import init_noise_sigma, scheduler, schedulers
+from minidiff.convert.schedulers import SCHEDULERS
 from minidiff.denoise import denoiser
 
 # diffusers gives tensors to numpy in a way that numpy 2 deprecates
@@ -240,30 +241,30 @@ SDXL = CHECKPOINTS["Stable Diffusion XL"]
 SD3 = CHECKPOINTS["Stable Diffusion 3"]
 HEUN = {"_class_name": "HeunDiscreteScheduler"} | STABLE
 MUTANTS = {
-    "17 the previous time off the list": (convert, "(jumps != T // steps).any() or ", "", DDIM | ZERO, 3),
-    "18 set_alpha_to_one ignored": (convert, '0 if option.get("set_alpha_to_one", True) else 1', "0", SD15, 5),
-    "18 steps_offset ignored": (convert, 'offset=option["steps_offset"]', "offset=0", SDXL, 5),
+    "17 the previous time off the list": (schedulers, "(jumps != T // steps).any() or ", "", DDIM | ZERO, 3),
+    "18 set_alpha_to_one ignored": (schedulers, '0 if option.get("set_alpha_to_one", True) else 1', "0", SD15, 5),
+    "18 steps_offset ignored": (schedulers, 'offset=option["steps_offset"]', "offset=0", SDXL, 5),
     "19 the second PLMS time not repeated": (sample, "elif alpha > 0 and s > ts[-1]:", "elif False:", SD15, 5),
-    "20 init_noise_sigma is 1": (convert, '!= "leading" else 1.0', "is None else 1.0", EULER, 5),
-    "20 init_noise_sigma is sigma": (convert, 'option["timestep_spacing"] != "leading"', "True", EULER | LEADING, 5),
-    "20 the fractions of linspace rounded": (convert, " and name not in _OVER_ALPHA:", ":", EULER, 7),
-    "21 Karras over all sigmas in Euler": (convert, "[1, T] if whole else times[[-2, 0]]", "[1, T]", 
+    "20 init_noise_sigma is 1": (schedulers, '!= "leading" else 1.0', "is None else 1.0", EULER, 5),
+    "20 init_noise_sigma is sigma": (schedulers, 'option["timestep_spacing"] != "leading"', "True", EULER | LEADING, 5),
+    "20 the fractions of linspace rounded": (schedulers, " and name not in _OVER_ALPHA:", ":", EULER, 7),
+    "21 Karras over all sigmas in Euler": (schedulers, "[1, T] if whole else times[[-2, 0]]", "[1, T]",
         EULER | LEADING | KARRAS, 5),
-    "21 Karras over the spaced sigmas in DPM++": (convert, "[1, T] if whole else", "", DPM | KARRAS, 5),
-    "21 what the network is told not rounded": (convert, "told.round() if whole else told", "told", DPM | KARRAS, 5),
-    "22 no point more": (convert, '(dpm and spacing != "trailing")', "0", DPM | LEADING, 5),
-    "23 zero SNR is zero in Euler": (convert, "= 2**-24", "= 1e-30", EULER | ZERO, 5),
-    "23 zero SNR is 2^-24 in DDIM": (convert, 'if zero and name not in ("DDPMScheduler", "DDIMScheduler"):',
+    "21 Karras over the spaced sigmas in DPM++": (schedulers, "[1, T] if whole else", "", DPM | KARRAS, 5),
+    "21 what the network is told not rounded": (schedulers, "told.round() if whole else told", "told", DPM | KARRAS, 5),
+    "22 no point more": (schedulers, '(dpm and spacing != "trailing")', "0", DPM | LEADING, 5),
+    "23 zero SNR is zero in Euler": (schedulers, "= 2**-24", "= 1e-30", EULER | ZERO, 5),
+    "23 zero SNR is 2^-24 in DDIM": (schedulers, 'if zero and name not in ("DDPMScheduler", "DDIMScheduler"):',
         "if zero:", DDIM | ZERO, 5),
-    "24 sigma_min shifted once": (convert, "shift / (T + shift - 1)", "1 / T", SD3, 5),
+    "24 sigma_min shifted once": (schedulers, "shift / (T + shift - 1)", "1 / T", SD3, 5),
     "25 Heun is Euler": (sample, "if alpha > 0 and sigma_s > 0:", "if False:", HEUN, 5),
-    "26 v of several times mixed": (convert, '("PNDMScheduler", "prediction_type"): ["epsilon"]', '"": []',
+    "26 v of several times mixed": (schedulers, '("PNDMScheduler", "prediction_type"): ["epsilon"]', '"": []',
         SD15 | V_PREDICTION, 5),
-    "clip_sample ignored": (convert, '"clip_sample": [False]', '"clip_sample": [True]',
+    "clip_sample ignored": (schedulers, '"clip_sample": [False]', '"clip_sample": [True]',
         DDIM | {"clip_sample": True}, 5),
-    "tables in float64": (convert, "(1 - schedule.betas.float()).cumprod(0)", "(1 - schedule.betas).cumprod(0)",
+    "tables in float64": (schedulers, "(1 - schedule.betas.float()).cumprod(0)", "(1 - schedule.betas).cumprod(0)",
         EULER | BETAS["cosine"] | KARRAS, 5),
-    "v for epsilon": (convert, '"v_prediction": V', '"v_prediction": EPS', DDIM | V_PREDICTION, 5),
+    "v for epsilon": (schedulers, '"v_prediction": V', '"v_prediction": EPS', DDIM | V_PREDICTION, 5),
 }  # fmt: skip
 
 
@@ -296,7 +297,7 @@ def signature(name):
 def test_every_option_is_known_with_its_default(name):
     theirs = signature(name)
     assert {key: theirs[key] for key in SCHEDULERS[name][1]} == SCHEDULERS[name][1]
-    assert theirs.keys() - SCHEDULERS[name][1].keys() <= convert._HARMLESS
+    assert theirs.keys() - SCHEDULERS[name][1].keys() <= schedulers._HARMLESS
 
 
 FINE = {"clip_sample": False, "skip_prk_steps": True, "set_alpha_to_one": True}  # those of other classes are ignored
@@ -383,5 +384,7 @@ def test_refusals(config, steps, message):
 def test_no_config(tmp_path, contents):
     if contents is not None:
         (tmp_path / "scheduler_config.json").write_text(contents)
-    with pytest.raises(convert.WeightsError, match="no scheduler config .*scheduler_config.json .*: give its folder"):
+    with pytest.raises(
+        convert.WeightsError, match="scheduler_config.json cannot be read .*: give the scheduler's folder"
+    ):
         scheduler(tmp_path, 5)

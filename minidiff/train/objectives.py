@@ -83,11 +83,15 @@ class CLIPObjective(Objective):
         shown = scenes(indices)
         captions = [scene.noisy_caption() for scene in shown]
         wrong = [self.swapped(*pair) for pair in zip(shown, captions, strict=True)]
-        ids, wrong_ids = self.tokenizer(captions), self.tokenizer(wrong)
-        return {"x": data.batch(shown), "ids": ids, "wrong": wrong_ids, "mask": torch.tensor([bool(w) for w in wrong])}
+        ids, mask = self.tokenizer([*captions, *wrong]), torch.tensor([bool(w) for w in wrong])
+        ids = ids[:, : ids.argmax(1).max() + 1]  #  what follows the end of the longest is not looked at
+        ids, wrong_ids = ids.chunk(2)
+        return {"x": data.batch(shown), "ids": ids, "wrong": wrong_ids, "mask": mask}
 
     def forward(self, generator: torch.Generator, x: Tensor, ids: Tensor, wrong: Tensor, mask: Tensor) -> Tensor:
-        text, negatives = self.model.encode_text(torch.cat([ids, wrong])).float().chunk(2)
+        texts = self.model.encode_text(torch.cat([ids, wrong[mask]])).float()
+        text, negatives = texts[: len(ids)], torch.zeros_like(texts[: len(ids)])
+        negatives[mask] = texts[len(ids) :]
         return contrastive_loss(self.model.encode_image(x).float(), text, self.model.scale(), negatives, mask)
 
     def look(self):

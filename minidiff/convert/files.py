@@ -1,0 +1,117 @@
+"""Weight files of our own, and what all readers of files share."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import TypeVar, get_type_hints
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class WeightsError(ValueError):
+    """A weight file that cannot be used, or weights that cannot be stored: one line for the reader."""
+
+
+def save(model: nn.Module, path: str | Path, **card) -> None:
+    """Write `model` to `path`: safetensors, half precision, its class and config inside; `card` to a .json beside it.
+
+    `model.config` is a dataclass. A kill at any moment leaves the old file or the new one. WeightsError for weights
+    that are not finite in half precision (beyond 65504, or NaN).
+    """
+    path, about = Path(path), {"class": type(model).__name__, "config": dataclasses.asdict(model.config)}
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        tensors[name] = tensor.detach().to("cpu", torch.float16 if tensor.is_floating_point() else None).contiguous()
+        if not tensors[name].isfinite().all():
+            raise WeightsError(f"{name} has values beyond 65504 or NaN, which half precision cannot hold: not saved")
+
+    contents = {
+        path: safetensors.torch.save(tensors, {"minidiff": json.dumps(about)}),
+        path.with_suffix(".json"): (json.dumps(about | card, indent=2) + "\n").encode(),
+    }
+    parts = {file: file.with_name(file.name + ".part") for file in contents}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        for file, part in parts.items():
+            part.write_bytes(contents[file])
+        for file, part in parts.items():
+            os.replace(part, file)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def load(cls: type[Model], path: str | Path, device: torch.device | str | None = None) -> Model:
+    """The `cls` that `save` wrote to `path`, in single precision and evaluation mode. Every name and shape must fit.
+
+    WeightsError, in one line, if the file is missing, damaged, of another program or holds another class.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"no weight file {path}: give the path of a .safetensors file that minidiff wrote")
+    tensors, metadata = read_tensors(path)
+    about = json.loads(metadata.get("minidiff", "null"))
+    if about is None:
+        raise WeightsError(f"{path} was not written by minidiff: give a file that `minidiff.convert.save` wrote")
+    if about["class"] != cls.__name__:
+        raise WeightsError(f"{path} holds a {about['class']}, expected a {cls.__name__}: give another file")
+
+    try:
+        with torch.device("meta"):  #  no memory, no time for initial values
+            model = cls(dataclass_from(get_type_hints(cls.__init__)["config"], about["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path} has a config of another version of minidiff ({error}): train it again") from error
+    fill(model, tensors, path, "train it again")
+    return model.to(device).eval()
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, by name, and its metadata."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is damaged or no safetensors file ({error}): fetch or train it again") from error
+
+
+def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path, advice: str, rename=lambda name: name) -> None:
+    """`tensors` become the parameters, whose names in the file are rename(name): every name and shape must fit."""
+    ours = {rename(name): name for name in model.state_dict()}
+    got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {rename(name): tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if wrong := sorted(name for name in got | expected if got.get(name) != expected.get(name)):
+        shapes = f"got {got.get(wrong[0], 'nothing')} for {wrong[0]}, expected {expected.get(wrong[0], 'nothing')}"
+        raise WeightsError(f"{path} does not fit its config in {len(wrong)} parameters: {shapes}; {advice}")
+    single = {ours[name]: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+    model.load_state_dict(single, assign=True)  #  so the model may be on the meta device, and never has two copies
+
+
+def dataclass_from(cls: type, values: dict):
+    """The dataclass that `dataclasses.asdict` and JSON made `values` of: lists were tuples, dicts dataclasses."""
+    types, fields = get_type_hints(cls), {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            value = dataclass_from(types[name], value)
+        fields[name] = tuple(value) if isinstance(value, list) else value
+    return cls(**fields)
+
+
+def read_json(path: Path, advice: str) -> dict:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError(f"got a {type(values).__name__}, expected an object")
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read ({error}): {advice}") from error
+    return values
+
+
+def write_json(path: Path, values: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

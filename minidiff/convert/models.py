@@ -1,0 +1,290 @@
+"""U-Net, VAE, text encoder and ControlNet: from and to the folders that diffusers and transformers write."""
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_origin, get_type_hints
+
+import safetensors.torch
+import torch
+from torch import nn
+
+from minidiff.convert.files import Model, WeightsError, dataclass_from, fill, read_json, read_tensors, write_json
+
+# Ours -> theirs, applied to a parameter's name in this order, each to what the one before has left.
+RULES = [
+    # CLIP: transformers wraps the embeddings and the layers; "layrnorm" is how it spells that one.
+    (r"\b(token|position|class|patch)_embedding\b", r"embeddings.\1_embedding"),
+    (r"\blayers\.", "encoder.layers."),
+    (r"\bpre_layernorm\b", "pre_layrnorm"),
+    # U-Net, ControlNet and VAE: lists of one element, and modules that only wrap another.
+    (r"\bblock\.", "transformer_blocks.0."),
+    (r"\bto_out\.", "to_out.0."),
+    (r"\bff\.proj\.", "ff.net.0.proj."),
+    (r"\bff\.out\.", "ff.net.2."),
+    (r"\b(down|up)sample\.", r"\1samplers.0.conv."),
+    (r"\bmid_block\.attention\.", "mid_block.attentions.0."),
+]
+# Theirs in some files -> theirs in others: a prefix of the text encoder, and the VAE's attention before 2023.
+OLD = [
+    (r"^text_model\.", ""),
+    (r"\.query\.", ".to_q."),
+    (r"\.key\.", ".to_k."),
+    (r"\.value\.", ".to_v."),
+    (r"\.proj_attn\.", ".to_out.0."),
+]
+
+
+def their_name(name: str, rules: list[tuple[str, str]] = RULES) -> str:
+    """The name that diffusers or transformers gives the parameter which our model calls `name`."""
+    for ours, theirs in rules:
+        name = re.sub(ours, theirs, name)
+    return name
+
+
+def from_diffusers(cls: type[Model], folder: str | Path, device: torch.device | str | None = None) -> Model:
+    """The model in a folder that diffusers or transformers wrote, in single precision and evaluation mode.
+
+    The folder is one component's, such as unet/ of a checkpoint: config.json, and safetensors of any precision, whole
+    or in shards. Every name and shape must fit. WeightsError, in one line, if something is missing or not implemented.
+    """
+    folder, stem = Path(folder), FORMATS[cls.__name__].stem
+    _check_folder(folder, f"with the config.json of a {cls.__name__}")
+    part = "one of its parts, such as unet/" if (folder / "model_index.json").is_file() else "another folder"
+    options = read_json(folder / "config.json", f"give {part}")
+    with torch.device("meta"):
+        model = cls(read_config(cls, options, folder / "config.json"))
+    tensors = {}
+    for path in _weight_files(folder, stem):
+        tensors |= {their_name(name, OLD): tensor for name, tensor in read_tensors(path)[0].items()}
+    tensors.pop("embeddings.position_ids", None)  #  a buffer of older files: 0, 1, 2 ...
+    fill(model, tensors, folder, "download or write it again", their_name)
+    return model.to(device).eval()
+
+
+def to_diffusers(model: nn.Module, folder: str | Path) -> None:
+    """Write `model` to `folder` as diffusers or transformers do: their `from_pretrained(folder)` reads it."""
+    folder, known = Path(folder), FORMATS[type(model).__name__]
+    options = write_config(type(model), model.config)
+    state = model.state_dict().items()
+    tensors = {known.prefix + their_name(name): tensor.detach().cpu().contiguous() for name, tensor in state}
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{known.stem}.safetensors.part"  #  the model may still be reading the file that this one replaces
+    safetensors.torch.save_file(tensors, part, {"format": "pt"})
+    os.replace(part, folder / f"{known.stem}.safetensors")
+    write_json(folder / "config.json", options)
+
+
+def read_index(folder: str | Path) -> dict[str, tuple[str | None, str | None]]:
+    """The parts of a pipeline, name -> (library, class), by its model_index.json; an absent part is (None, None)."""
+    folder = Path(folder)
+    _check_folder(folder, "with the model_index.json of a Stable Diffusion pipeline")
+    index = read_json(folder / "model_index.json", "give the folder of a whole pipeline, with unet/, vae/ and others")
+    return {name: tuple(value) for name, value in index.items() if isinstance(value, list)}
+
+
+def write_index(folder: str | Path) -> None:
+    """The model_index.json of a Stable Diffusion pipeline."""
+    parts = {
+        "vae": ["diffusers", "AutoencoderKL"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+    }
+    absent = {name: [None, None] for name in ("safety_checker", "feature_extractor", "image_encoder")}
+    about = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": False}
+    write_json(Path(folder) / "model_index.json", about | parts | absent)
+
+
+def _check_folder(folder: Path, what: str) -> None:
+    if not folder.is_dir():
+        _refuse_pickle(folder)
+        on_the_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder))
+        download = f"`hf download {folder} --local-dir FOLDER` gets it, then " if on_the_hub else ""
+        raise WeightsError(f"no folder {folder}: {download}give the folder {what}")
+
+
+def _weight_files(folder: Path, stem: str) -> list[Path]:
+    """The files that hold the weights: one, or shards; half precision only if there is nothing else."""
+    for variant in ("", ".fp16"):
+        if (path := folder / f"{stem}{variant}.safetensors").is_file():
+            return [path]
+        if (index := folder / f"{stem}.safetensors.index{variant}.json").is_file():
+            shards = read_json(index, "download it again").get("weight_map", {})
+            return [folder / name for name in sorted(set(shards.values()))]
+    for path in sorted(folder.iterdir()):
+        _refuse_pickle(path)
+    raise WeightsError(f"no {stem}.safetensors in {folder}: download it again")
+
+
+def _refuse_pickle(path: Path) -> None:
+    convert = f"from_pretrained({str(path.parent)!r}) and save_pretrained({str(path.parent)!r})"
+    if path.suffix in (".ckpt", ".pt", ".pth"):
+        convert = f"StableDiffusionPipeline.from_single_file({str(path)!r}) and save_pretrained(FOLDER)"
+    if path.suffix in (".bin", ".ckpt", ".pt", ".pth"):
+        raise WeightsError(f"{path} is a pickle, which can run any program: let diffusers convert it, {convert}")
+
+
+def read_config(cls: type[nn.Module], options: dict, source: str | Path = "config.json"):
+    """The config of our `cls` (UNet, VAE, CLIPText, ControlNet) that a config.json of diffusers or transformers means.
+
+    What is missing has their default. WeightsError, by name, for an option or a value that our code does not implement.
+    """
+    known, config_class = FORMATS[cls.__name__], get_type_hints(cls.__init__)["config"]
+    kinds, advice = get_type_hints(config_class), "use diffusers for it"
+
+    def refuse(name, expected):
+        raise WeightsError(f"{source} has {name} = {options[name]!r}, a {cls.__name__} takes {expected} only: {advice}")
+
+    for name, value in known.kind.items():
+        if options.get(name, value) != value:
+            refuse(name, repr(value))
+    for name in sorted(options.keys() - known.options.keys() - HARMLESS):
+        raise WeightsError(f"{source} has {name} = {options[name]!r}, an option unknown to minidiff: {advice}")
+    options = known.options | options
+    fields = {name: options[name] for name in kinds if name in options}
+    for name, value in fields.items():
+        kind = list if get_origin(kinds[name]) is tuple else int | float if kinds[name] is float else kinds[name]
+        if not isinstance(value, kind):
+            refuse(name, getattr(kind, "__name__", kind))
+    try:
+        config = dataclass_from(config_class, fields | known.read(options))
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{source} is no config of a {cls.__name__} ({error}): {advice}") from error
+    for name, value in (known.options | write_config(cls, config)).items():  #  what was not read must be as we have it
+        if name not in HARMLESS and not _same(options[name], value):
+            refuse(name, repr(value))
+    return config
+
+
+def write_config(cls: type[nn.Module], config) -> dict:
+    """The options with which diffusers or transformers build the model that `config` means to our `cls`."""
+    known = FORMATS[cls.__name__]
+    options = {name: value for name, value in dataclasses.asdict(config).items() if name in known.options}
+    options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    return known.kind | options | known.write(config)
+
+
+def _same(a, b) -> bool:
+    """Equal; one value may stand for a list of it, one for each level, as in diffusers."""
+    if isinstance(a, list) != isinstance(b, list):
+        values, value = (a, b) if isinstance(a, list) else (b, a)
+        return all(each == value for each in values)
+    return a == b
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """How diffusers or transformers stores one of our models."""
+
+    stem: str  #                              of the file with the weights, less .safetensors
+    kind: dict  #                             the option that says which model it is
+    defaults: (
+        dict  #                         the others that have an effect, and what they are where config.json is silent
+    )
+    read: Callable[[dict], dict]  #           options -> the fields of our config that have no option of their name
+    write: Callable[[object], dict]  #        our config -> the options that are no field of it
+    prefix: str = ""  #                       before the name of every parameter
+
+    @property
+    def options(self) -> dict:
+        return self.kind | self.defaults
+
+
+# Options that take no part in a result: about the file, about training, or read only with one that is refused.
+HARMLESS = {
+    "_diffusers_version", "_name_or_path", "architectures", "torch_dtype", "dtype", "transformers_version",
+    "dropout", "attention_dropout", "initializer_factor", "initializer_range", "force_upcast", "upcast_attention",
+    "addition_embed_type_num_heads", "addition_time_embed_dim", "projection_class_embeddings_input_dim",
+    "mid_block_only_cross_attention", "bos_token_id", "pad_token_id", "projection_dim",
+}  # fmt: skip
+
+# All other options of diffusers 0.42 and transformers 5.23, with their defaults. Where our config has no such field,
+# and `write` does not give the option, the default is the one value that our code implements.
+ENCODER = dict(
+    in_channels=4, block_out_channels=[320, 640, 1280, 1280], layers_per_block=2, norm_num_groups=32, norm_eps=1e-5,
+    down_block_types=["CrossAttnDownBlock2D"] * 3 + ["DownBlock2D"], mid_block_type="UNetMidBlock2DCrossAttn",
+    attention_head_dim=8, num_attention_heads=None, cross_attention_dim=1280, use_linear_projection=False,
+    only_cross_attention=False, transformer_layers_per_block=1, flip_sin_to_cos=True, freq_shift=0, act_fn="silu",
+    downsample_padding=1, mid_block_scale_factor=1, encoder_hid_dim=None, encoder_hid_dim_type=None,
+    class_embed_type=None, num_class_embeds=None, addition_embed_type=None, resnet_time_scale_shift="default",
+)  # fmt: skip
+UNET = ENCODER | dict(
+    sample_size=None, out_channels=4, up_block_types=["UpBlock2D"] + ["CrossAttnUpBlock2D"] * 3,
+    center_input_sample=False, reverse_transformer_layers_per_block=None, dual_cross_attention=False,
+    cross_attention_norm=None, attention_type="default", resnet_skip_time_act=False, resnet_out_scale_factor=1.0,
+    time_embedding_type="positional", time_embedding_dim=None, time_embedding_act_fn=None, timestep_post_act=None,
+    time_cond_proj_dim=None, conv_in_kernel=3, conv_out_kernel=3, class_embeddings_concat=False,
+)  # fmt: skip
+CONTROLNET = ENCODER | dict(
+    conditioning_channels=3, conditioning_embedding_out_channels=[16, 32, 96, 256],
+    controlnet_conditioning_channel_order="rgb", global_pool_conditions=False,
+)  # fmt: skip
+VAE = dict(
+    in_channels=3, out_channels=3, down_block_types=["DownEncoderBlock2D"], up_block_types=["UpDecoderBlock2D"],
+    block_out_channels=[64], layers_per_block=1, act_fn="silu", latent_channels=4, norm_num_groups=32, sample_size=32,
+    scaling_factor=0.18215, shift_factor=None, latents_mean=None, latents_std=None, use_quant_conv=True,
+    use_post_quant_conv=True, mid_block_add_attention=True,
+)  # fmt: skip
+TEXT = dict(
+    vocab_size=49408, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8,
+    max_position_embeddings=77, hidden_act="quick_gelu", layer_norm_eps=1e-5, eos_token_id=49407,
+)  # fmt: skip
+
+
+def _read_encoder(options: dict) -> dict:
+    heads = options["attention_head_dim"]  #  the number of heads, whatever its name says
+    no_attention = options["mid_block_type"] == "UNetMidBlock2D"
+    return {
+        "attention": [kind == "CrossAttnDownBlock2D" for kind in options["down_block_types"]],
+        "heads": heads if isinstance(heads, list) else [heads] * len(options["block_out_channels"]),
+        "cross_attention_dim": None if no_attention else options["cross_attention_dim"],
+    }
+
+
+def _write_encoder(config) -> dict:
+    no_attention = config.cross_attention_dim is None
+    return {
+        "down_block_types": [
+            "CrossAttnDownBlock2D" if level and not no_attention else "DownBlock2D" for level in config.attention
+        ],
+        "mid_block_type": "UNetMidBlock2D" if no_attention else "UNetMidBlock2DCrossAttn",
+        "attention_head_dim": list(config.heads),
+        "cross_attention_dim": 1280 if no_attention else config.cross_attention_dim,  #  must be a number there
+    }
+
+
+def _write_unet(config) -> dict:
+    options = _write_encoder(config)
+    return options | {"up_block_types": [kind.replace("Down", "Up") for kind in reversed(options["down_block_types"])]}
+
+
+def _write_vae(config) -> dict:
+    levels = len(config.block_out_channels)
+    return {
+        "out_channels": config.in_channels,
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+    }
+
+
+def _write_text(config) -> dict:
+    # their own ids of start and padding lie outside a small vocabulary, of which transformers would warn
+    return {"architectures": ["CLIPTextModel"], "bos_token_id": None, "pad_token_id": None}
+
+
+FORMATS = {
+    "UNet": Format(
+        "diffusion_pytorch_model", {"_class_name": "UNet2DConditionModel"}, UNET, _read_encoder, _write_unet
+    ),
+    "ControlNet": Format(
+        "diffusion_pytorch_model", {"_class_name": "ControlNetModel"}, CONTROLNET, _read_encoder, _write_encoder
+    ),
+    "VAE": Format("diffusion_pytorch_model", {"_class_name": "AutoencoderKL"}, VAE, lambda options: {}, _write_vae),
+    "CLIPText": Format(
+        "model", {"model_type": "clip_text_model"}, TEXT, lambda options: {}, _write_text, prefix="text_model."
+    ),
+}

@@ -1,0 +1,232 @@
+"""diffusers' schedulers as our process: schedule, prediction, sampler, times."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from minidiff.convert.files import WeightsError, read_json
+from minidiff.denoise import EPS, FLOW, X0, Prediction, V
+from minidiff.sample import ddim, ddpm, dpmpp_2m, euler, euler_ancestral, heun, plms
+from minidiff.schedule import (
+    Discrete,
+    Flow,
+    Schedule,
+    cosine_betas,
+    karras,
+    leading,
+    linear_betas,
+    linspace,
+    scaled_linear_betas,
+    trailing,
+    zero_terminal_snr,
+)
+
+BETAS = {
+    "linear": linear_betas,
+    "scaled_linear": scaled_linear_betas,
+    "squaredcos_cap_v2": lambda T, *_: cosine_betas(T),
+}
+PREDICTIONS = {"epsilon": EPS, "v_prediction": V, "sample": X0}
+
+# The options with an effect on each of diffusers' schedulers, with its own defaults.
+_BETAS = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
+_BETAS |= {"trained_betas": None, "prediction_type": "epsilon", "steps_offset": 0}
+_WHOLE = dict(_BETAS, timestep_spacing="leading")  #  times are whole numbers
+_CLIP = {"clip_sample": True, "thresholding": False, "rescale_betas_zero_snr": False}
+_SPACED = dict(_BETAS, timestep_spacing="linspace")
+_SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
+_ENDS = {"rescale_betas_zero_snr": False, "final_sigmas_type": "zero"}
+_DPM = {"solver_order": 2, "solver_type": "midpoint", "algorithm_type": "dpmsolver++", "lambda_min_clipped": -math.inf}
+_DPM |= {"use_lu_lambdas": False, "use_flow_sigmas": False, "use_dynamic_shifting": False}
+_DPM |= {"thresholding": False, "variance_type": None}
+_EULER = {"interpolation_type": "linear", "timestep_type": "discrete", "sigma_min": None, "sigma_max": None}
+_HEUN = {"beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
+_FLOW = {"num_train_timesteps": 1000, "shift": 1.0, "use_dynamic_shifting": False, "shift_terminal": None}
+_FLOW |= {"invert_sigmas": False, "stochastic_sampling": False}
+SCHEDULERS = {
+    "DDPMScheduler": (ddpm, _WHOLE | _CLIP | {"variance_type": "fixed_small"}),
+    "DDIMScheduler": (ddim, _WHOLE | _CLIP | {"set_alpha_to_one": True}),
+    "PNDMScheduler": (plms, _WHOLE | {"set_alpha_to_one": False, "skip_prk_steps": False}),
+    "EulerDiscreteScheduler": (euler, _SPACED | _SIGMAS | _ENDS | _EULER),
+    "EulerAncestralDiscreteScheduler": (euler_ancestral, _SPACED | {"rescale_betas_zero_snr": False}),
+    "HeunDiscreteScheduler": (heun, _SPACED | _SIGMAS | _HEUN),
+    "DPMSolverMultistepScheduler": (dpmpp_2m, _SPACED | _SIGMAS | _ENDS | _DPM),
+    "FlowMatchEulerDiscreteScheduler": (euler, _SIGMAS | _FLOW),
+}
+_OVER_ALPHA = {"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"}
+_NUMBERS = {"num_train_timesteps", "beta_start", "beta_end", "trained_betas", "steps_offset", "shift"}
+# What an option that is no number may be, if not its default alone; (class, option) for one class.
+_MAY_BE = {
+    "beta_schedule": [*BETAS],
+    "prediction_type": [*PREDICTIONS],
+    ("PNDMScheduler", "prediction_type"): ["epsilon"],  #  theirs mixes the v of several times as if of one
+    ("EulerAncestralDiscreteScheduler", "prediction_type"): ["epsilon", "v_prediction"],
+    "timestep_spacing": ["leading", "trailing", "linspace"],
+    "rescale_betas_zero_snr": [False, True],
+    "set_alpha_to_one": [True, False],
+    "use_karras_sigmas": [False, True],
+    ("FlowMatchEulerDiscreteScheduler", "use_karras_sigmas"): [False],
+    "clip_sample": [False],
+    "skip_prk_steps": [True],
+    "variance_type": [None, "fixed_small", "fixed_small_log"],  #  in DDPM all the same, in DPM-Solver++ unused
+}
+# These have an effect only together with options that are refused.
+_HARMLESS = {"clip_sample_range", "dynamic_thresholding_ratio", "sample_max_value", "lower_order_final"}
+_HARMLESS |= {"euler_at_final", "flow_shift", "time_shift_type"}
+_HARMLESS |= {"base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len"}
+
+
+def scheduler(config: dict | str | Path, steps: int) -> tuple[Schedule, Prediction, Callable, Tensor, Callable]:
+    """The (schedule, prediction, sample, times, network_time) that make the states of a scheduler of diffusers:
+
+        *states, x0 = sample(denoiser(net, schedule, prediction), x, schedule, times)
+
+    `config` is its config, or a folder with scheduler_config.json. `network_time(t)`, which is the schedule's own, is
+    what the network is told at t. All states are alpha x_0 + sigma eps; those of diffusers' Euler and Heun are over
+    alpha. `init_noise_sigma` tells where it starts.
+
+    As in diffusers, a missing option has its class' default, and one of other classes is ignored. ValueError that
+    names the option for all else that our samplers do not do exactly.
+    """
+    name, option = _scheduler_options(config)
+    T, spacing, zero = (option.get(o) for o in ("num_train_timesteps", "timestep_spacing", "rescale_betas_zero_snr"))
+    if not isinstance(steps, int) or not 1 <= steps <= T:
+        raise ValueError(f"steps is {steps!r}, expected a whole number from 1 to {T}")
+
+    def refuse(key, why):
+        raise ValueError(f"{key} of {name} is {option[key]!r}, with {steps} steps: {why}")
+
+    if name == "FlowMatchEulerDiscreteScheduler":
+        schedule, prediction, shift = Flow(), FLOW, option["shift"]
+        times = torch.linspace(1, shift / (T + shift - 1), steps, dtype=torch.float64)  #  the last is shifted twice
+        times = nn.functional.pad(shift * times / (1 + (shift - 1) * times), (0, 1))
+        schedule.network_time = lambda t: torch.as_tensor(t, dtype=torch.float64) * T
+        return schedule, prediction, euler, times, schedule.network_time
+
+    # In single precision, as theirs: its rounding shows in the states, most where alpha_bar is almost 1.
+    betas = BETAS[option["beta_schedule"]](T, option["beta_start"], option["beta_end"]).float()
+    if option["trained_betas"] is not None:
+        betas = torch.tensor(option["trained_betas"], dtype=torch.float32)
+        if len(betas) != T:
+            raise ValueError(f"trained_betas are {len(betas)}, expected num_train_timesteps, {T}, of them")
+    schedule, prediction = Discrete(zero_terminal_snr(betas) if zero else betas), PREDICTIONS[option["prediction_type"]]
+    schedule.alpha_bar[1:] = (1 - schedule.betas.float()).cumprod(0)
+    if zero and name not in ("DDPMScheduler", "DDIMScheduler"):
+        schedule.alpha_bar[-1] = 2**-24  #  so that theirs can divide by alpha
+
+    if spacing == "trailing" and math.ceil(T / (T / steps)) > steps:
+        refuse("timestep_spacing", "theirs rounds to a time too many; take another number of steps")
+    grid = {"trailing": trailing, "linspace": linspace, "leading": partial(leading, offset=option["steps_offset"])}
+    dpm = name == "DPMSolverMultistepScheduler"  #  whose grid has one step more, the last of which it leaves out
+    times = grid[spacing](T, steps + (dpm and spacing != "trailing"))[: steps + 1]
+    if spacing == "linspace" and name not in _OVER_ALPHA:  #  by numpy, so that ties between two times fall as theirs
+        times[:-1] = torch.from_numpy(np.linspace(0, T - 1, steps + dpm).round()[::-1][:steps] + 1)
+    times[-1] = 0 if option.get("set_alpha_to_one", True) else 1
+
+    if times[0] > T or times[-2] < 1:
+        refuse("steps_offset", f"its times leave 1 to {T}; take 0 or 1")
+    jumps = -times[:-1].diff()
+    if name in ("DDIMScheduler", "PNDMScheduler") and ((jumps != T // steps).any() or times[-2] > T // steps):
+        why = f"theirs steps by {T // steps}, which is not to the next of its times"
+        refuse("timestep_spacing", f'{why}; take "leading", or "trailing" with a divisor of {T}')
+    if times[-2] == times[-1]:
+        refuse("set_alpha_to_one", "its last step would be from time 1 to time 1; take steps_offset 1")
+    snr = schedule.snr(times)
+    if prediction is EPS and snr[0] == 0:
+        refuse("rescale_betas_zero_snr", "epsilon says nothing of x_0 where all is noise; theirs is not finite")
+    if not (snr.diff() > 0).all():
+        refuse("rescale_betas_zero_snr", "theirs ends at 2^-24, above the level before; take fewer steps")
+
+    if option.get("use_karras_sigmas"):
+        if (schedule.alpha_bar.diff() > 0).any():
+            refuse("use_karras_sigmas", "with rescale_betas_zero_snr theirs ends at 2^-24, above the level before")
+        if dpm and option["beta_schedule"] == "squaredcos_cap_v2":
+            refuse("use_karras_sigmas", 'by "squaredcos_cap_v2" rounding decides what the network is told; take False')
+        _spread(schedule, times, whole=dpm)
+        if dpm and steps > 1 and schedule.network_time(times[:2]).unique().numel() == 1:
+            refuse("use_karras_sigmas", "the first two times round to one, so that theirs skips a step; take fewer")
+    return schedule, prediction, SCHEDULERS[name][0], times, schedule.network_time
+
+
+def init_noise_sigma(config: dict | str | Path, steps: int) -> float:
+    """c of the first state c eps, eps ~ N(0, I), of diffusers' pipelines: 1, or sigma, which Euler and Heun take.
+
+    (They take 1 for "leading", which never begins at pure noise, and sigma for the others, which nearly do.)
+    """
+    name, option = _scheduler_options(config)
+    schedule, _, _, times, _ = scheduler(config, steps)
+    return schedule(times[0])[1].item() if name in _OVER_ALPHA and option["timestep_spacing"] != "leading" else 1.0
+
+
+def with_sampler(config: dict, sample: Callable) -> dict:
+    """The config under the class of `sample`, as diffusers' `from_config` takes it from one scheduler to another.
+
+    ValueError for a sampler of our own. Flow matching keeps its class: any sampler follows it.
+    """
+    classes = {own: name for name, (own, _) in SCHEDULERS.items() if name != "FlowMatchEulerDiscreteScheduler"}
+    sample = getattr(sample, "func", sample)  #  of partial(ddim, eta=1)
+    if config.get("_class_name") == "FlowMatchEulerDiscreteScheduler":
+        return config
+    if sample not in classes:
+        raise ValueError(f"diffusers has no {sample!r}, expected one of {', '.join(f.__name__ for f in classes)}")
+    return config | {"_class_name": classes[sample]}
+
+
+def ddim_config(schedule: Schedule, prediction: Prediction) -> dict:
+    """The config of diffusers' DDIM that is `ddim` at `trailing` times. WeightsError if diffusers cannot express it."""
+    names = {own: name for name, own in PREDICTIONS.items()}
+    if not isinstance(schedule, Discrete) or prediction not in names:
+        raise WeightsError("diffusers' DDIM has no such process: give a Discrete schedule, and EPS, V or X0")
+    return {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": schedule.T,
+        "trained_betas": schedule.betas.tolist(),
+        "prediction_type": names[prediction],
+        "timestep_spacing": "trailing",
+        "steps_offset": 1,  #  without effect here, but diffusers warns of any other
+        "clip_sample": False,
+    }
+
+
+def _spread(schedule: Discrete, times: Tensor, whole: bool) -> None:
+    """Put all `times` but the last even in r^(1/7), r = sigma / alpha, over their own range; if `whole`, over all r.
+
+    The network is told times even in log r between whole ones, or the nearest whole one.
+    """
+    T = schedule.T
+    alpha, sigma = schedule(torch.arange(T + 1))
+    r = (sigma / alpha).numpy()
+    low, high = np.interp([1, T] if whole else times[[-2, 0]], np.arange(T + 1), r)
+    times[:-1] = torch.from_numpy(np.interp(karras(low, high, len(times) - 1)[:-1], r, np.arange(T + 1)))
+
+    def network_time(t):
+        alpha, sigma = schedule(t)
+        told = np.interp((sigma / alpha).log(), np.log(r[1:]), np.arange(T))
+        return torch.as_tensor(told.round() if whole else told)
+
+    schedule.network_time = network_time
+
+
+def _scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
+    """(class, all its options that have an effect). ValueError for an option that is unknown or not supported."""
+    if not isinstance(config, dict):
+        config = read_json(Path(config) / "scheduler_config.json", "give the scheduler's folder, or a dict")
+    name = config.get("_class_name")
+    if name not in SCHEDULERS:
+        raise ValueError(f"_class_name is {name!r}, expected {', '.join(SCHEDULERS)}: take one of these")
+    known = _HARMLESS.union(*(options for _, options in SCHEDULERS.values()))
+    if unknown := [key for key in config if key not in known and not key.startswith("_")]:
+        raise ValueError(f"unknown option {unknown[0]} of {name}: remove it if it has no effect")
+    options = SCHEDULERS[name][1] | {key: value for key, value in config.items() if key in SCHEDULERS[name][1]}
+    for key, value in options.items():
+        expected = _MAY_BE.get((name, key), _MAY_BE.get(key, [SCHEDULERS[name][1][key]]))
+        if key not in _NUMBERS and value not in expected:
+            got = f"{value!r}" if key in config else f"{value!r} by default"
+            expected = " or ".join(map(repr, expected))
+            raise ValueError(f"{key} of {name} is {got}, expected {expected}: set it so, or take another scheduler")
+    return name, options

@@ -1,0 +1,169 @@
+"""Image to image, inpainting, outpainting and control, by the shipped weights: what must hold whatever they draw."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from minidiff import data, sample
+from minidiff.controlnet import ControlNet
+from minidiff.pipeline import StableDiffusion
+from minidiff.show import to_pil, to_tensor
+
+PROMPTS = ["fox on green", "red apple in snow"]
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return StableDiffusion.from_pretrained("openmoji", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def image():
+    return to_pil(data.batch([data.scene(data.EVAL_SEED + 3)]))[0]
+
+
+def far(a: Image.Image, b: Image.Image) -> float:
+    return (to_tensor([a]) - to_tensor([b])).abs().mean().item()
+
+
+def draw(pipe, *args, **kwargs):
+    return pipe(*args, progress=False, **kwargs)
+
+
+def test_more_strength_changes_more(pipe, image):
+    changes = [far(draw(pipe, PROMPTS[0], image=image, strength=s, steps=20, seed=1)[0], image) for s in (0.1, 0.5, 1)]
+    with torch.no_grad():
+        through = to_pil(pipe.vae(to_tensor([image])))[0]
+    assert far(through, image) - 0.02 < changes[0] < changes[1] < changes[2]
+
+
+def test_the_steps_that_are_done_are_the_last_ones(pipe, image):
+    trace = draw(pipe, PROMPTS[0], image=image, strength=0.59, steps=10, trace=True)
+    assert trace.times.tolist() == [500, 400, 300, 200, 100, 0] and len(trace.calls) == 5
+    with torch.no_grad():  #  the state it starts from is the image's, noised
+        known = pipe.vae.encode(to_tensor([image])).mean * pipe.vae.config.scaling_factor
+    alpha, sigma = (a.item() for a in pipe.schedule(500))
+    eps = (trace.states[0] - alpha * known) / sigma
+    assert abs(eps.mean()) < 0.15 and abs(eps.std() - 1) < 0.1
+
+
+@pytest.mark.parametrize("sampler", [sample.ddim, sample.dpmpp_2m, sample.euler_ancestral])
+def test_known_pixels_come_back_exactly(pipe, image, sampler):
+    mask = np.zeros((128, 128), bool)
+    mask[30:100, 17:90] = True
+    for form in (mask, Image.fromarray(mask), mask.astype(np.float32), mask.astype(np.uint8) * 255):
+        out = np.asarray(draw(pipe, PROMPTS[0], image=image, mask=form, steps=4, sampler=sampler)[0])
+        assert (out[~mask] == np.asarray(image)[~mask]).all()
+        assert (out[mask] != np.asarray(image)[mask]).any(-1).mean() > 0.5
+
+
+def test_latents_outside_the_mask_end_where_the_image_is(pipe, image):
+    mask = np.zeros((128, 128), bool)
+    mask[:, 64:] = True
+    trace = draw(pipe, PROMPTS[0], image=image, mask=mask, steps=6, seed=2, trace=True)
+    g = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        q = pipe.vae.encode(to_tensor([image]))
+    known = (q.mean + (q.logvar / 2).exp() * torch.randn(q.mean.shape, generator=g)) * pipe.vae.config.scaling_factor
+    assert (trace.states[-1][..., :8] - known[..., :8]).abs().max() < 1e-5
+    assert (trace.states[-1][..., 8:] - known[..., 8:]).abs().max() > 0.1
+
+
+def test_at_full_strength_nothing_of_the_masked_part_is_left(pipe, image):
+    mask = np.zeros((128, 128), bool)
+    mask[:, 64:] = True
+    other = np.asarray(image).copy()
+    start = [
+        draw(pipe, PROMPTS[0], image=i, mask=mask, strength=1, steps=2, trace=True).states[0] for i in
+        (image, Image.fromarray(np.where(mask[..., None], 255 - other, other)))
+    ]  # fmt: skip
+    assert (start[0][..., 8:] == start[1][..., 8:]).all()
+
+
+def test_outpainting_keeps_the_image_in_a_larger_one(pipe, image):
+    out = draw(pipe, PROMPTS[0], image=image, margins=(8, 0, 24, 16), steps=3)[0]
+    assert out.size == (160, 144)
+    assert (np.asarray(out)[:128, 8:136] == np.asarray(image)).all()
+    mask = np.zeros((128, 128), bool)
+    mask[:, :20] = True
+    out = draw(pipe, PROMPTS[0], image=image, margins=(8, 0, 24, 16), mask=mask, steps=3)[0]
+    assert (np.asarray(out)[:128, 28:136] == np.asarray(image)[:, 20:]).all()
+    assert (np.asarray(out)[:128, 8:28] != np.asarray(image)[:, :20]).any()
+
+
+def test_one_image_for_all_prompts_or_one_for_each(pipe, image):
+    other = to_pil(data.batch([data.scene(data.EVAL_SEED + 4)]))[0]
+    both = draw(pipe, PROMPTS, image=[image, other], steps=4, seed=[5, 9])
+    alone = [
+        draw(pipe, PROMPTS[0], image=image, steps=4, seed=5)[0],
+        draw(pipe, PROMPTS[1], image=other, steps=4, seed=9)[0],
+    ]
+    assert all(far(a, b) < 0.01 for a, b in zip(both, alone, strict=True))
+    assert far(draw(pipe, PROMPTS, image=image, steps=4, seed=[5, 9])[0], alone[0]) < 0.01
+
+
+@pytest.fixture(scope="module")
+def controlnet(pipe):
+    """Of the shipped U-Net, its zero convolutions no longer zero."""
+    torch.manual_seed(0)
+    controlnet = ControlNet.from_unet(pipe.unet).eval()
+    for parameter in controlnet.parameters():
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.05)
+    return controlnet
+
+
+def test_control_steers_and_scale_0_does_not(pipe, image, controlnet):
+    plain = draw(pipe, PROMPTS, steps=3)
+    off, on, twice = (draw(pipe, PROMPTS, steps=3, control=c) for c in (
+        (controlnet, image, 0.0), (controlnet, image, 1.0), [(controlnet, image, 0.5), (controlnet, image, 0.5)]
+    ))  # fmt: skip
+    assert far(off[0], plain[0]) < 1e-3 < far(on[0], plain[0])
+    assert far(twice[1], on[1]) < 1e-2, "two halves make a whole"
+    fresh = ControlNet.from_unet(pipe.unet).eval()
+    assert far(draw(pipe, PROMPTS, steps=3, control=(fresh, image, 1.0))[0], plain[0]) < 1e-3, "zero convolutions"
+
+
+def test_a_trace_holds_what_control_added(pipe, image, controlnet):
+    trace = draw(pipe, PROMPTS, steps=2, control=(controlnet, image, 1.0), trace=True)
+    for call in trace.calls:
+        assert len(call.control) == 1 and all(len(residual) == len(PROMPTS) for residual in call.control[0])
+        assert any(residual.abs().max() > 0 for residual in call.control[0])
+
+
+def test_everything_at_once(pipe, image, controlnet):
+    hint = image.resize((144, 128))
+    mask = np.zeros((128, 128), bool)
+    mask[40:80, 40:80] = True
+    out = draw(
+        pipe, PROMPTS, "sun on blue", image=image, mask=mask, margins=(16, 0, 0, 0), control=(controlnet, hint, 0.7),
+        steps=3, sampler=sample.dpmpp_2m, seed=[1, 2], trace=True,
+    )  # fmt: skip
+    for picture in out.images:
+        known = np.asarray(picture)[:, 16:]
+        assert (known[~mask] == np.asarray(image)[~mask]).all()
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (dict(mask=np.ones((128, 128), bool)), "got a mask or margins without an image"),
+    (dict(margins=(8, 8, 8, 8)), "got a mask or margins without an image"),
+    (dict(image="fox.png"), "expected a PIL image"),
+    (dict(image=[Image.new("RGB", (128, 128))] * 2), "expected a PIL image, or a list of 1"),
+    (dict(image=Image.new("RGB", (100, 128))), "the image is 100x128 pixels, expected multiples of 8"),
+    (dict(image=True, mask=np.ones((64, 128), bool)), "the mask is 128x64 pixels, expected the image's 128x128"),
+    (dict(image=True, margins=(1, 0, 0, 0)), "the image with its margins is 129x128 pixels"),
+    (dict(image=True, margins=(0, 0, 0, 0)), "expected .left, top, right, bottom. pixels, not all 0"),
+    (dict(image=True, margins=(8, 8)), "expected .left, top, right, bottom. pixels"),
+    (dict(image=True, strength=0), "strength is 0, expected a number above 0, to 1"),
+    (dict(image=True, strength=1.5), "strength is 1.5, expected a number above 0, to 1"),
+    (dict(image=True, strength=0.1, steps=5), "strength 0.1 of 5 steps is no step: give at least 0.2"),
+    (dict(image=True, latents=torch.zeros(1, 4, 16, 16)), "got latents and an image, expected one of them"),
+    (dict(control=(None, "hint.png", 1)), "expected .controlnet, hint, scale., the hint a PIL image"),
+    (dict(control=(None, Image.new("RGB", (64, 128)), 1.0)), "the hint is 64x128 pixels, expected .* 128x128"),
+])  # fmt: skip
+def test_arguments_that_make_no_sense(pipe, image, arguments, message):
+    if arguments.get("image") is True:
+        arguments = arguments | {"image": image}
+    with pytest.raises(ValueError, match=message):
+        draw(pipe, "fox on green", **{"steps": 2} | arguments)
