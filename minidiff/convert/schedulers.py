@@ -59,7 +59,7 @@ SCHEDULERS = {
     "FlowMatchEulerDiscreteScheduler": (euler, _SIGMAS | _FLOW),
 }
 _OVER_ALPHA = {"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"}
-_NUMBERS = {"num_train_timesteps", "beta_start", "beta_end", "trained_betas", "steps_offset", "shift"}
+_NUMBERS = {"num_train_timesteps", "beta_start", "beta_end", "steps_offset", "shift"}
 # What an option that is no number may be, if not its default alone; (class, option) for one class.
 _MAY_BE = {
     "beta_schedule": [*BETAS],
@@ -225,8 +225,9 @@ def _scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
     options = SCHEDULERS[name][1] | {key: value for key, value in config.items() if key in SCHEDULERS[name][1]}
     for key, value in options.items():
         expected = _MAY_BE.get((name, key), _MAY_BE.get(key, [SCHEDULERS[name][1][key]]))
-        if key not in _NUMBERS and value not in expected:
+        fine = isinstance(value, int | float) if key in _NUMBERS else value in expected
+        if not fine and key != "trained_betas":
             got = f"{value!r}" if key in config else f"{value!r} by default"
-            expected = " or ".join(map(repr, expected))
+            expected = "a number" if key in _NUMBERS else " or ".join(map(repr, expected))
             raise ValueError(f"{key} of {name} is {got}, expected {expected}: set it so, or take another scheduler")
     return name, options
