@@ -38,7 +38,11 @@ def randomised(model):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stable-diffusion")
+    return tiny_pipeline(tmp_path_factory.mktemp("stable-diffusion"))
+
+
+def tiny_pipeline(folder):
+    """`folder`, with a random Stable Diffusion and ControlNet in it, as diffusers writes them."""
     Tokenizer.train(data.WORDS).save(folder / "tokens")
     tokenizer = transformers.CLIPTokenizer.from_pretrained(folder / "tokens")
     text = transformers.CLIPTextModel(transformers.CLIPTextConfig(
