@@ -56,7 +56,7 @@ class StableDiffusion:
         self.schedule = Discrete(cosine_betas(1000)) if schedule is None else schedule
         self.prediction, self.words, self.scheduler = prediction, words, scheduler
         if scheduler is not None:
-            self.schedule, self.prediction, *_ = convert.scheduler(scheduler, 1)
+            self.schedule, self.prediction, *_ = convert.scheduler(scheduler, 10)  #  the same for any number of steps
 
     @classmethod
     def from_pretrained(
@@ -86,6 +86,9 @@ class StableDiffusion:
         vae = VAE.from_diffusers(folder / "vae", device)
         unet = UNet.from_diffusers(folder / "unet", device)
         text = CLIPText.from_diffusers(folder / "text_encoder", device)
+        if unet.config.in_channels != vae.config.latent_channels:
+            got = f"in_channels = {unet.config.in_channels}, expected the VAE's {vae.config.latent_channels}"
+            raise WeightsError(f"{folder / 'unet'} has {got}: the kind for inpainting alone is not implemented")
         scheduler = convert.read_json(folder / "scheduler" / "scheduler_config.json", "download it again")
         return cls(vae, unet, text, Tokenizer.load(folder / "tokenizer"), scheduler=scheduler)
 

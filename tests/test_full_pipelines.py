@@ -1,6 +1,7 @@
 """Whole pipelines against diffusers' own, on a tiny random Stable Diffusion that diffusers wrote."""
 
 import json
+import shutil
 import warnings
 
 import diffusers
@@ -216,6 +217,11 @@ def test_what_is_not_implemented_is_refused_by_name(folder, tmp_path):
         StableDiffusion.from_diffusers(tmp_path)
     with pytest.raises(WeightsError, match="hf download runwayml/stable-diffusion-v1-5 --local-dir"):
         StableDiffusion.from_diffusers("runwayml/stable-diffusion-v1-5")
+    nine = shutil.copytree(folder, tmp_path / "nine")
+    config = diffusers.UNet2DConditionModel.load_config(folder / "unet") | {"in_channels": 9}
+    diffusers.UNet2DConditionModel.from_config(config).save_pretrained(nine / "unet")
+    with pytest.raises(WeightsError, match="in_channels = 9, expected the VAE's 4: the kind for inpainting alone"):
+        StableDiffusion.from_diffusers(nine)
     pipe = StableDiffusion.from_diffusers(folder, device="cpu")
     pipe.scheduler = SD15 | {"_class_name": "PNDMScheduler"}
     with pytest.raises(ValueError, match="PNDM does not start from an image"):

@@ -1,0 +1,64 @@
+"""Which sampler, steps and guidance? Adherence and Fréchet distance against seconds: python benchmarks/defaults.py
+
+Prompts drawn by a seed, half of one object and half of two; the judge's word. Prints two tables: the guidance at 25
+steps of ddim, and every sampler at 8 to 50 steps with the guidance given by --guidance. About 40 minutes on two cores.
+"""
+
+import argparse
+import os
+import time
+
+import torch
+
+from minidiff import data, judge, sample
+from minidiff.convert import load
+from minidiff.judge import Judge
+from minidiff.pipeline import WEIGHTS, StableDiffusion
+
+CALLS = {"heun": 2}  #  of the network, a step; 1 for the others
+
+
+def row(pipe, reader, scenes, others, **options):
+    """(seconds a picture, both right %, all right %, Fréchet distance)"""
+    start = time.perf_counter()
+    pictures = judge.draw(pipe, scenes, **options)
+    seconds = (time.perf_counter() - start) / len(scenes)
+    features, answers = judge.read(reader, pictures)
+    right = judge.adherence(answers, [scene.spec for scene in scenes])
+    return seconds, 100 * right["both"], 100 * right["right"], judge.frechet(features, others)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=100, help="prompts of each kind")
+    parser.add_argument("--guidance", type=float, default=4.0, help="for the table of samplers")
+    args = parser.parse_args()
+    pipe, reader = StableDiffusion.from_pretrained("openmoji"), load(Judge, WEIGHTS / "judge.safetensors")
+    kinds, real = judge.prompts(args.n, 0), judge.prompts(args.n, 1)
+    scenes = kinds["one object"] + kinds["two objects"]
+    others, _ = judge.read(reader, data.batch(real["one object"] + real["two objects"]))
+    print(f"{2 * args.n} prompts, {os.cpu_count()} cores, torch {torch.__version__}\n")
+
+    def line(*cells):
+        print(
+            "|", " | ".join(f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in cells), "|", flush=True
+        )
+
+    head = ("seconds a picture", "objects and layout right, %", "all right, %", "Fréchet distance")
+    line("guidance", *head)
+    line(*["---"] * 5)
+    for guidance in (1, 1.5, 2, 3, 4, 5, 7.5, 10):
+        line(str(guidance), *row(pipe, reader, scenes, others, steps=25, guidance=float(guidance)))
+
+    print()
+    line("sampler", "steps", "network calls", *head)
+    line(*["---"] * 7)
+    for name in ("ddim", "dpmpp_2m", "plms", "heun", "euler_ancestral", "ddpm"):
+        for calls in (8, 12, 16, 25, 50):
+            steps = calls // CALLS.get(name, 1)
+            options = {"steps": steps, "guidance": args.guidance, "sampler": getattr(sample, name)}
+            line(name, steps, calls, *row(pipe, reader, scenes, others, **options))
+
+
+if __name__ == "__main__":
+    main()
