@@ -1,0 +1,384 @@
+"""The check engine, on a small exercise: y = 3 a + b."""
+
+import random
+import sys
+import threading
+import time
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from minidiff import check as engine
+from minidiff.check import check, hint, passed, summary
+from minidiff.checks import Case, Exercise, Mistake, attempt
+from minidiff.checks.compare import difference
+
+calls = []
+
+
+def right(a, b):
+    return 3 * a + b
+
+
+def cases(g):
+    pairs = ((torch.randn(shape, generator=g, dtype=torch.float64) for _ in "ab") for shape in ((5,), (2, 3)))
+    return [Case("mix", tuple(pair)) for pair in pairs]
+
+
+class Counter:
+    def count(self, n):
+        return n + 1
+
+    def table(self):
+        print("the answer is 42")
+
+
+TOY = Exercise(
+    title="mix",
+    reference={"mix": right},
+    cases=cases,
+    mistakes=(
+        Mistake("mutates", attempt.MUTATES, {"mix": lambda a, b: a.mul_(3) + b}),
+        Mistake("swaps", "You swapped a and b.", {"mix": lambda a, b: 3 * b + a}),
+    ),
+    hints=("first", "second"),
+)
+CLASS = Exercise(
+    title="counter",
+    reference={"Counter": Counter},
+    cases=lambda g: [Case("Counter.count", (3,)), Case("Counter.table", (), lambda text: "42" in text)],
+    mistakes=(),
+    hints=("none",),
+)
+OPEN = Exercise(
+    title="any even number",
+    reference={"even": lambda: 2},
+    cases=lambda g: [Case("even", ())],
+    mistakes=(),
+    hints=("none",),
+    properties=(("It is odd.", lambda results: all(value % 2 == 0 for _, value in results)),),
+)
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch):
+    lesson = ModuleType("minidiff.checks.lesson98")
+    lesson.EXERCISES = {"98.1": TOY, "98.2": CLASS, "98.3": OPEN}
+    monkeypatch.setitem(sys.modules, lesson.__name__, lesson)
+    monkeypatch.setattr(engine, "_results", {})
+    monkeypatch.setattr(engine, "_hints_given", {})
+    monkeypatch.setattr(attempt, "SECONDS", 0.3)
+    calls.clear()
+
+
+def says(answer, *texts, number="98.1"):
+    result = check(number, answer)
+    assert not result and not passed(number)
+    for text in texts:
+        assert text in str(result)
+    return result
+
+
+def test_a_right_answer_passes_and_the_result_is_shown(capsys):
+    assert check("98.1", lambda a, b: b + a * 3)
+    assert passed("98.1")
+    assert capsys.readouterr().out == "98.1 passed\n"
+
+
+def test_a_named_mistake_gets_its_sentence():
+    result = says(lambda a, b: a + 3 * b)
+    assert result.message == "You swapped a and b."
+
+
+@pytest.mark.parametrize(
+    "answer, texts",
+    [
+        (lambda a, b: 0 * a, ["every entry is 0"]),
+        (lambda a, b: -right(a, b), ["wrong sign"]),
+        (lambda a, b: 2.5 * right(a, b), ["2.5 times what it should be"]),
+        (lambda a, b: right(a, b) + 0.25, ["too large by 0.25"]),
+        (lambda a, b: right(a, b).flip(0), ["reverse order"]),
+        (lambda a, b: right(a, b).float(), ["got dtype torch.float32, expected torch.float64", ".to("]),
+        (lambda a, b: right(a, b)[None], ["got shape (1, 5), expected (5,)", "same number of entries"]),
+        (lambda a, b: right(a, b).to("meta"), ["meta", "expected cpu"]),
+        (lambda a, b: right(a, b) / 0, ["nan or infinite, the first at index 0"]),
+        (lambda a, b: right(a, b).numpy(), ["got a ndarray", "not numpy's"]),
+        (lambda a, b: 3.0, ["got a float, expected a torch tensor"]),
+        (lambda a, b: right(a, b).tolist(), ["got a list"]),
+        (lambda a, b: "text", ["got a str"]),
+        (lambda a, b: a, ["5 of 5 entries differ, the first at index 0: got"]),
+        (lambda a, b: torch.cat([right(a, b)[:-1], b[-1:]]), ["1 of 5 entries differ, the first at index 4"]),
+    ],
+)
+def test_another_wrong_answer_is_told_how_it_differs(answer, texts):
+    says(answer, "mix(float64 tensor (5,), float64 tensor (5,)): ", *texts)
+
+
+@pytest.mark.parametrize("answer", [lambda a, b: None, lambda a, b: ..., None, ...])
+def test_an_unfinished_answer_is_no_error(answer):
+    assert says(answer).status == "to do"
+
+
+def unfinished(a, b):
+    raise NotImplementedError
+
+
+def test_the_stub_is_unfinished():
+    assert says(unfinished, "mix is not written yet").status == "to do"
+
+
+def test_an_answer_is_found_by_its_name(monkeypatch):
+    assert check("98.1").status == "to do"
+    monkeypatch.setattr(sys.modules["__main__"], "mix", right, raising=False)
+    assert check("98.1")
+
+
+def broken(a, b):
+    c = a + 1
+    return torch.cat([c, "text"])  # the line to be shown
+
+
+def test_an_error_is_said_with_the_readers_own_line():
+    result = says(broken, "stopped with TypeError", "return torch.cat([c,", "of broken")
+    assert str(result).count("\n") == 1
+
+
+def test_wrong_arguments_are_an_error_of_theirs():
+    says(lambda a: a, "TypeError", "takes 1 positional argument")
+
+
+class Nasty(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("error", [SystemExit, RecursionError, Nasty, GeneratorExit, MemoryError, StopIteration])
+def test_any_error_is_caught(error):
+    def answer(a, b):
+        raise error
+
+    says(answer, error.__name__)
+
+
+def test_endless_recursion_ends():
+    def answer(a, b):
+        return answer(a, b)
+
+    says(answer, "RecursionError")
+
+
+def test_ctrl_c_passes():
+    def answer(a, b):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check("98.1", answer)
+
+
+@pytest.mark.skipif(not hasattr(attempt.signal, "setitimer"), reason="no timer on this platform")
+def test_an_endless_loop_ends():
+    def answer(a, b):
+        try:
+            while True:
+                pass
+        except Exception:
+            return a
+
+    handler = attempt.signal.getsignal(attempt.signal.SIGALRM)
+    start = time.perf_counter()
+    says(answer, "longer than 0.3 seconds")
+    assert time.perf_counter() - start < 2
+    assert attempt.signal.getsignal(attempt.signal.SIGALRM) == handler
+    assert attempt.signal.getitimer(attempt.signal.ITIMER_REAL) == (0, 0)
+
+
+def test_in_a_thread_there_is_no_limit_and_it_works():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(check("98.1", right)))
+    thread.start()
+    thread.join()
+    assert found[0]
+
+
+def test_printing_is_captured_and_told(capsys):
+    def answer(a, b):
+        for _ in range(3000):
+            print("noise")
+        return right(a, b)
+
+    assert "printed 54,000 characters" in str(check("98.1", answer))
+    assert "noise" not in capsys.readouterr().out
+
+
+def test_printing_for_returning_is_told():
+    says(lambda a, b: print(a), "prints something and returns nothing")
+
+
+def test_changing_the_input_is_told():
+    says(lambda a, b: a.mul_(3).add_(b), "changes its input in place")
+
+
+def test_a_view_of_the_input_is_compared_as_it_was():
+    memory = torch.zeros(100, dtype=torch.float64)
+
+    def answer(a, b):  # each result shares memory with the one before it
+        return memory[: a.numel()].view(a.shape).copy_(right(a, b))
+
+    assert check("98.1", answer)
+
+
+def seeds_torch(a, b):
+    torch.manual_seed(0)
+    return right(a, b)
+
+
+def seeds_numpy(a, b):
+    np.random.seed(0)
+    return right(a, b)
+
+
+def seeds_python(a, b):
+    random.seed(0)
+    return right(a, b)
+
+
+def draws(a, b):
+    torch.rand(1)
+    return right(a, b)
+
+
+@pytest.mark.parametrize("answer", [seeds_torch, seeds_numpy, seeds_python, draws])
+def test_the_global_random_state_is_guarded_and_put_back(answer):
+    torch.manual_seed(0)  # the very seed the answer sets
+    np.random.seed(0)
+    random.seed(0)
+    expected = torch.rand(1), np.random.rand(), random.random()
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    says(answer, "sets a seed")
+    assert (torch.rand(1), np.random.rand(), random.random()) == expected
+
+
+def test_an_answer_that_depends_on_the_number_of_calls_is_told():
+    def answer(a, b):
+        calls.append(1)
+        return right(a, b) + len(calls) // 3
+
+    says(answer, "another result when it is called again")
+
+
+def test_an_answer_that_remembers_its_first_result_fails():
+    def answer(a, b, cache={}):  # noqa: B006
+        return cache.setdefault(a.shape, right(a, b))
+
+    assert check("98.1", answer)
+    assert not check("98.1", answer)
+
+
+def test_what_is_no_function_is_told():
+    says(torch.ones(2), "got a Tensor, expected the function mix itself")
+    says(Counter(), "expected the class Counter itself", number="98.2")
+    assert "got 2 answers, expected 1: mix" in str(check("98.1", right, right))
+
+
+def test_a_class_is_checked_method_by_method():
+    assert check("98.2", Counter)
+
+    class Half(Counter):
+        def table(self):
+            raise NotImplementedError
+
+    assert "Counter.table is not written yet" in str(check("98.2", Half))
+    assert "has no attribute 'count'" in str(check("98.2", type("Empty", (), {})))
+    late = type("Late", (Counter,), {"count": lambda self, n: torch.tensor(n + 1)})
+    says(late, "got a Tensor, expected a whole number: end with int(...)", number="98.2")
+    assert says(type("Quiet", (Counter,), {"table": lambda self: None}), number="98.2").status == "to do"
+
+
+def test_an_open_exercise_accepts_what_has_its_properties():
+    assert check("98.3", lambda: 4)
+    assert says(lambda: 3, number="98.3").message == "It is odd."
+    says(lambda: "4", "got a str, expected a whole number", number="98.3")
+
+
+@pytest.mark.parametrize("number", ["98.9", "77.1", "nonsense", "", None, 98.1, [], "98.1.1"])
+def test_no_number_of_an_exercise_makes_it_raise(number):
+    check(number, right)
+    hint(number)
+    passed(number)
+    summary()
+
+
+def test_a_seed_repeats_the_inputs():
+    def answer(a, b):
+        calls.append(a)
+        return right(a, b)
+
+    for seed in (1, 1, 2):
+        check("98.1", answer, seed=seed)
+    assert torch.equal(calls[0], calls[3]) and not torch.equal(calls[0], calls[6])
+
+
+def test_hints_come_one_at_a_time(capsys):
+    for _ in range(3):
+        hint("98.1")
+    assert capsys.readouterr().out.split("\n")[:-1] == [
+        "98.1 hint 1 of 2: first",
+        "98.1 hint 2 of 2: second",
+        "98.1 hint 1 of 2: first",
+    ]
+
+
+def test_summary_lists_what_is_to_do(capsys):
+    check("98.1", right)
+    check("98.2", ...)
+    capsys.readouterr()
+    summary()
+    assert [line.split("  ")[:2] for line in capsys.readouterr().out.splitlines()] == [
+        ["1 of 3 passed"],
+        ["98.1", "passed"],
+        ["98.2", "to do"],
+        ["98.3", "not checked"],
+    ]
+
+
+def test_a_notebook_gets_html_with_a_sign_and_escaped_text(monkeypatch):
+    shown = []
+    ipython = ModuleType("IPython")
+    ipython.get_ipython = lambda: type("Shell", (), {"kernel": True})
+    ipython.display = type("D", (), {"display": staticmethod(lambda data, raw: shown.append(data))})
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    check("98.1", lambda a, b: "<b>")
+    hint("98.1")
+    assert "✗" in shown[0]["text/html"] and "98.1 not right yet" in shown[0]["text/html"]
+    assert "&lt;" not in shown[0]["text/plain"] and "?" in shown[1]["text/html"]
+
+
+@pytest.mark.parametrize(
+    "got, expected, text",
+    [
+        (2, 2, ""),
+        (True, 1, "got a bool"),
+        (1, True, "expected a bool"),
+        (2.0, 2, "expected a whole number"),
+        (2, 2.0, ""),
+        (float("nan"), 2.0, "got nan, expected 2"),
+        (float("nan"), float("nan"), ""),
+        (float("inf"), float("inf"), ""),
+        ([1, 2], (1, 2), ""),
+        ([1], (1, 2), "got 1 items, expected 2"),
+        ([1, "a"], [1, "b"], "item 1: got 'a', expected 'b'"),
+        (None, None, ""),
+        (torch.tensor([torch.inf, torch.nan]), torch.tensor([torch.inf, torch.nan]), ""),
+        (torch.tensor([1.0, 2.0]), torch.tensor([torch.inf, 2.0]), "1 of 2 entries differ"),
+        (torch.tensor(1.5), torch.tensor(1.0), "got 1.5, expected 1"),
+        (torch.zeros(0), torch.zeros(0), ""),
+        (torch.tensor([True, False]), torch.tensor([True, True]), "1 of 2 entries differ, the first at index 1"),
+        (torch.ones(2, 2), torch.tensor([[1.0, 1.0], [1.0, 3.0]]), "index [1, 1]"),
+    ],
+)
+def test_difference(got, expected, text):
+    assert text in difference(got, expected, 1e-8) if text else difference(got, expected, 1e-8) == ""
