@@ -49,7 +49,7 @@ test: $(STAMP) ## lint, then run every test and every notebook at test scale
 	$(PY) -m pytest
 
 notebooks: export MINIDIFF_SCALE = laptop
-notebooks: $(STAMP) ## run every notebook at laptop scale and save its outputs
+notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
 	$(PY) tools/notebooks.py
 
 clean: ## remove .venv, caches and demo.png

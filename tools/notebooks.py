@@ -1,20 +1,26 @@
-"""Run notebooks in place and leave nothing in them that changes from one run to the next.
+"""Run notebooks in place, leave nothing in them that changes from one run to the next, and make the exercises.
 
-python tools/notebooks.py            runs every notebook in notebooks/
-python tools/notebooks.py 00 03      runs those whose name starts so
-python tools/notebooks.py --stale    lists those whose code changed since they were last run; exit code 1 if any
+python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code changed since they were
+                                     last run, and writes exercises/ from solutions/
+python tools/notebooks.py 00 03      runs those whose name starts so, changed or not, and writes exercises/
+python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
 """
 
+import ast
 import hashlib
 import os
+import re
 import sys
 import time
 from pathlib import Path
 
 import nbformat
 
-FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
+SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.MULTILINE | re.DOTALL)
+HIDDEN = re.compile(r"\n### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS", re.DOTALL)
+STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"  # what nbgrader's generate_assignment writes too
 
 
 def code_hash(notebook):
@@ -50,6 +56,28 @@ def normalise(notebook):
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
+def exercise(solution):
+    """The reader's notebook: a stub for each solution, no hidden tests, no output that a solution had a part in."""
+    notebook = nbformat.from_dict(solution)
+    notebook.metadata.pop("minidiff", None)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    answers = [cell for cell in code if cell.metadata.get("nbgrader", {}).get("solution")]
+    names = {node.name for cell in answers for node in ast.parse(cell.source).body if hasattr(node, "name")}
+    # called, so that the cell that imports check and schedule.linear_betas keep their outputs
+    depends = re.compile(rf"(?<![\w.])({'|'.join(names | {'check', 'passed', 'summary'})})\(")
+    for cell in code:
+        if depends.search(cell.source):
+            cell.outputs, cell.execution_count = [], None
+        cell.source = HIDDEN.sub("", SOLUTION.sub(STUB, cell.source))
+    return notebook
+
+
+def write(notebook, path):
+    partial = path.with_suffix(".partial")
+    nbformat.write(notebook, partial)
+    os.replace(partial, path)
+
+
 def run(path):
     from nbclient import NotebookClient
 
@@ -59,23 +87,34 @@ def run(path):
     ).execute()
     normalise(notebook)
     notebook.metadata.minidiff = {"executed": code_hash(notebook)}
-    partial = path.with_suffix(".partial")
-    nbformat.write(notebook, partial)
-    os.replace(partial, path)
+    write(notebook, path)
+
+
+def drifted():
+    """Pairs of an exercise's path and what should be there, where that is not what is there; no solution: None."""
+    wanted = {path.name: exercise(nbformat.read(path, as_version=4)) for path in (ROOT / "solutions").glob("*.ipynb")}
+    for name in sorted(wanted.keys() | {path.name for path in (ROOT / "exercises").glob("*.ipynb")}):
+        path, want = ROOT / "exercises" / name, wanted.get(name)
+        if want is None or not path.exists() or nbformat.read(path, as_version=4) != want:
+            yield path, want
 
 
 def main(arguments):
-    paths = sorted(FOLDER.glob("*.ipynb"))
-    if arguments == ["--stale"]:
-        stale = [path.name for path in paths if is_stale(path)]
-        print("\n".join(stale) or "none is stale")
-        return bool(stale)
+    paths = [path for folder in ("notebooks", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))]
+    if arguments == ["--check"]:
+        stale = [f"{path.relative_to(ROOT)}: code changed since it was run" for path in paths if is_stale(path)]
+        drift = [f"{path.relative_to(ROOT)}: is not what solutions/ gives" for path, _ in drifted()]
+        print("\n".join(stale + drift) or "nothing is stale")
+        return bool(stale + drift)
     for path in paths:
-        if not arguments or path.name.startswith(tuple(arguments)):
-            print(path.name, end=" ", flush=True)
+        if path.name.startswith(tuple(arguments)) if arguments else is_stale(path):
+            print(path.relative_to(ROOT), end=" ", flush=True)
             start = time.perf_counter()
             run(path)
             print(f"{time.perf_counter() - start:.0f} s")
+    for path, notebook in drifted():
+        path.unlink() if notebook is None else write(notebook, path)
+        print(path.relative_to(ROOT), "removed" if notebook is None else "written")
     return 0
 
 

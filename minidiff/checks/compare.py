@@ -18,9 +18,8 @@ def difference(got, expected, atol: float) -> str:
         texts = (difference(g, e, atol) for g, e in zip(got, expected, strict=True))
         return next((f"item {i}: {text}" for i, text in enumerate(texts) if text), "")
     if isinstance(expected, Real) and not isinstance(expected, bool):
-        same = math.isclose(got, expected, rel_tol=RTOL if atol else 0, abs_tol=atol) or (
-            got != got and expected != expected
-        )
+        same = math.isclose(got, expected, rel_tol=RTOL if atol else 0, abs_tol=atol)
+        same = same or (math.isnan(got) and math.isnan(expected))
         return "" if same else f"got {got:.6g}, expected {expected:.6g}"
     if not isinstance(expected, torch.Tensor):
         return "" if got == expected else f"got {brief(got)}, expected {brief(expected)}"
