@@ -66,7 +66,7 @@ def exercise(solution):
     # called, so that the cell that imports check and schedule.linear_betas keep their outputs
     depends = re.compile(rf"(?<![\w.])({'|'.join(names | {'check', 'passed', 'summary'})})\(")
     for cell in code:
-        if depends.search(cell.source):
+        if cell in answers or depends.search(cell.source):
             cell.outputs, cell.execution_count = [], None
         cell.source = HIDDEN.sub("", SOLUTION.sub(STUB, cell.source))
     return notebook
