@@ -55,13 +55,14 @@ def exercises(lesson: int) -> dict[str, Exercise]:
         raise ValueError(f"got lesson {lesson}, expected one that has exercises") from None
 
 
-def check(number: str, *answers, seed: int | None = None) -> Result:
+def check(number: str = "", *answers, seed: int | None = None) -> Result:
     """Check the answers to an exercise, show the result and return it. A `seed` gives the same inputs each time."""
     number, paper = str(number), Paper()
     try:
         exercise = _exercise(number)
         generator = torch.Generator().manual_seed(random.SystemRandom().randrange(2**31) if seed is None else seed)
-        _examine(exercise, _named(exercise, answers), generator, paper)
+        with torch.device("cpu"):  # whatever the notebook's default is: the inputs are there
+            _examine(exercise, _named(exercise, answers), generator, paper)
         status, message = "passed", ""
     except Verdict as verdict:
         status, message = verdict.args
@@ -79,7 +80,7 @@ def passed(number: str) -> bool:
     return bool(_results.get(str(number)))
 
 
-def hint(number: str) -> None:
+def hint(number: str = "") -> None:
     """Show the next hint; after the last one, begin again."""
     number = str(number)
     try:

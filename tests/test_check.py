@@ -312,6 +312,12 @@ def test_no_number_of_an_exercise_makes_it_raise(number):
     summary()
 
 
+def test_without_a_number_they_say_what_is_missing(capsys):
+    check()
+    hint()
+    assert capsys.readouterr().out.count("expected the number of an exercise in quotes") == 2
+
+
 def test_a_seed_repeats_the_inputs():
     def answer(a, b):
         calls.append(a)
@@ -371,6 +377,10 @@ def test_a_notebook_gets_html_with_a_sign_and_escaped_text(monkeypatch):
         ([1, 2], (1, 2), ""),
         ([1], (1, 2), "got 1 items, expected 2"),
         ([1, "a"], [1, "b"], "item 1: got 'a', expected 'b'"),
+        ({"a": 1.0}, {"a": 2.0}, "item 'a': got 1, expected 2"),
+        ({"a": 1.0}, {"b": 1.0}, "got the keys ['a'], expected ['b']"),
+        ({"a": torch.ones(2)}, {"a": torch.ones(2)}, ""),
+        ({"a": 1.0}, [1.0], "got a dict, expected a list"),
         (None, None, ""),
         (torch.tensor([torch.inf, torch.nan]), torch.tensor([torch.inf, torch.nan]), ""),
         (torch.tensor([1.0, 2.0]), torch.tensor([torch.inf, 2.0]), "1 of 2 entries differ"),

@@ -5,6 +5,7 @@ import ast
 import importlib.util
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import torch
 from minidiff import cli
 from minidiff.check import check, exercises
 from minidiff.checks import room
+from minidiff.checks.attempt import MUTATES
 from minidiff.checks.lesson01 import ScheduleComparator
 from minidiff.schedule import cosine_betas, linear_betas, scaled_linear_betas, zero_terminal_snr
 
@@ -47,6 +49,12 @@ def test_there_are_enough_mistakes_and_hints(number):
     assert len(exercise.mistakes) >= 5 and len(exercise.hints) >= 3
     told = [(*mistake.answers, mistake.sentence) for mistake in exercise.mistakes]
     assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_no_sentence_holds_a_formula(number):
+    sentences = {mistake.sentence for mistake in EXERCISES[number].mistakes} - {MUTATES}
+    assert [text for text in sentences if re.search(r"\w\(|\*\*| [*/] |torch\.|lambda", text)] == []
 
 
 def test_the_table_of_mistakes_is_not_stale():

@@ -68,6 +68,8 @@ def _kept(value):
     """A copy of a result, which later calls cannot change."""
     if isinstance(value, torch.Tensor):
         return value.detach().as_subclass(torch.Tensor).clone()
+    if type(value) is dict:
+        return {key: _kept(item) for key, item in value.items()}
     return type(value)(map(_kept, value)) if type(value) in (tuple, list) else value
 
 

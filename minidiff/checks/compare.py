@@ -14,9 +14,10 @@ def difference(got, expected, atol: float) -> str:
     """How `got` differs from `expected`, or "". Tensors, numbers, text, and lists of them; exactly, if atol is 0."""
     if text := unlike(got, expected):
         return text
-    if isinstance(expected, (tuple, list)):
-        texts = (difference(g, e, atol) for g, e in zip(got, expected, strict=True))
-        return next((f"item {i}: {text}" for i, text in enumerate(texts) if text), "")
+    if isinstance(expected, (tuple, list, dict)):
+        items = expected.items() if isinstance(expected, dict) else enumerate(expected)
+        texts = ((i, difference(got[i], e, atol)) for i, e in items)
+        return next((f"item {i!r}: {text}" for i, text in texts if text), "")
     if isinstance(expected, Real) and not isinstance(expected, bool):
         same = math.isclose(got, expected, rel_tol=RTOL if atol else 0, abs_tol=atol)
         same = same or (math.isnan(got) and math.isnan(expected))
@@ -48,6 +49,8 @@ def unlike(got, expected, atol=None) -> str:
             return "" if right else f"got {kind_of(got)}, expected {name}: end with {convert.__name__}(...)"
     if isinstance(expected, (tuple, list)) and isinstance(got, (tuple, list)):
         return "" if len(got) == len(expected) else f"got {len(got)} items, expected {len(expected)}"
+    if isinstance(expected, dict) and isinstance(got, dict):
+        return "" if got.keys() == expected.keys() else f"got the keys {list(got)}, expected {list(expected)}"
     return "" if isinstance(got, type(expected)) else f"got {kind_of(got)}, expected {kind_of(expected)}"
 
 
@@ -84,6 +87,7 @@ def _at(mask):
 
 
 def kind_of(value) -> str:
+    """A value's type, with an article."""
     return f"a {type(value).__name__}"
 
 

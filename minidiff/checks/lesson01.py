@@ -596,7 +596,7 @@ _COMPARATOR = Exercise(
         *_method(
             "signal_to_noise_ratio",
             *(
-                (which, sentence, lambda self, alpha_bar_t, wrong=wrong: wrong(alpha_bar_t))
+                (which, f"signal_to_noise_ratio: {sentence}", lambda self, alpha_bar_t, wrong=wrong: wrong(alpha_bar_t))
                 for which, sentence, wrong in _SNR_MISTAKES
             ),
         ),

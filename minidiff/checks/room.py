@@ -71,8 +71,7 @@ def table(reports: list[dict]) -> str:
         status = [SHORT[r["exercises"][n]["status"]] if n in r["exercises"] else "–" for n in numbers]
         more = f" (and {len(r['errors']) - 1} more)" if len(r["errors"]) > 1 else ""
         passed = f"{status.count('passed')} of {len(r['exercises'])}"
-        name = Path(r["notebook"]).name
-        rows.append([name, *status, passed, f"{r['seconds']:.0f} s", "".join(r["errors"][:1]) + more])
+        rows.append([r["notebook"], *status, passed, f"{r['seconds']:.0f} s", "".join(r["errors"][:1]) + more])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
@@ -103,7 +102,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from tqdm import tqdm
 
-    reports = [examine(path, args.timeout) for path in tqdm(paths, unit="notebook", leave=False)]
+    reports = [examine(path, args.timeout) for path in tqdm(paths, unit="notebook", leave=False, disable=None)]
     print(table(reports))
     if args.json:
         args.json.write_text(json.dumps(reports, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
