@@ -243,6 +243,14 @@ def test_drift_is_seen_and_mended(tmp_path, monkeypatch, capsys):
     assert f"{UNTOUCHED[0].name}: is not what" in capsys.readouterr().out
     assert tools.main([]) == 0 and tools.main(["--check"]) == 0
     assert path.read_bytes() == UNTOUCHED[0].read_bytes()
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-2].source += "\nmine = 1"
+    nbformat.write(notebook, path)
+    work = path.read_bytes()
+    assert tools.main([]) == 1 and path.read_bytes() == work
+    assert "left as it is" in capsys.readouterr().out
+    path.unlink()
+    assert tools.main([]) == 0
     solution = tmp_path / "solutions" / UNTOUCHED[0].name
     notebook = nbformat.read(solution, as_version=4)
     notebook.cells[1].source += "\n"

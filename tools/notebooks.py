@@ -1,7 +1,8 @@
 """Run notebooks in place, leave nothing in them that changes from one run to the next, and make the exercises.
 
 python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code changed since they were
-                                     last run, and writes exercises/ from solutions/
+                                     last run, and writes exercises/ from solutions/, but leaves those that somebody
+                                     has begun to solve
 python tools/notebooks.py 00 03      runs those whose name starts so, changed or not, and writes exercises/
 python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
 """
@@ -59,7 +60,6 @@ def normalise(notebook):
 def exercise(solution):
     """The reader's notebook: a stub for each solution, no hidden tests, no output that a solution had a part in."""
     notebook = nbformat.from_dict(solution)
-    notebook.metadata.pop("minidiff", None)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     answers = [cell for cell in code if cell.metadata.get("nbgrader", {}).get("solution")]
     names = {node.name for cell in answers for node in ast.parse(cell.source).body if hasattr(node, "name")}
@@ -69,7 +69,14 @@ def exercise(solution):
         if cell in answers or depends.search(cell.source):
             cell.outputs, cell.execution_count = [], None
         cell.source = HIDDEN.sub("", SOLUTION.sub(STUB, cell.source))
+    notebook.metadata.minidiff = {"made": code_hash(notebook)}
     return notebook
+
+
+def holds_answers(path):
+    """Whether somebody changed the code of an exercise notebook, as its readers do."""
+    notebook = nbformat.read(path, as_version=4)
+    return notebook.metadata.get("minidiff", {}).get("made", code_hash(notebook)) != code_hash(notebook)
 
 
 def write(notebook, path):
@@ -112,10 +119,18 @@ def main(arguments):
             start = time.perf_counter()
             run(path)
             print(f"{time.perf_counter() - start:.0f} s")
+    left = 0
     for path, notebook in drifted():
-        path.unlink() if notebook is None else write(notebook, path)
-        print(path.relative_to(ROOT), "removed" if notebook is None else "written")
-    return 0
+        if path.exists() and holds_answers(path):
+            print(
+                path.relative_to(ROOT),
+                "left as it is, because its code was changed: move it elsewhere to get a new one",
+            )
+            left += 1
+        else:
+            path.unlink() if notebook is None else write(notebook, path)
+            print(path.relative_to(ROOT), "removed" if notebook is None else "written")
+    return bool(left)
 
 
 if __name__ == "__main__":

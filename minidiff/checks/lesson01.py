@@ -80,8 +80,8 @@ _SCHEDULES = Exercise(
             ),
             (
                 "swaps start and end",
-                "linear_betas runs backwards: the noise should come slowly at first, so the first beta is the small "
-                "one.",
+                "linear_betas runs backwards: "
+                "the noise should come slowly at first, so the first beta is the small one.",
                 lambda T, start, end: linear_betas(T, end, start),
             ),
             (
@@ -96,8 +96,8 @@ _SCHEDULES = Exercise(
             ),
             (
                 "returns alphas",
-                "linear_betas gives what is kept at each step, the alphas; beta is the other part, the noise that "
-                "comes in.",
+                "linear_betas gives what is kept at each step, the alphas; "
+                "beta is the other part, the noise that comes in.",
                 lambda T, start, end: 1 - linear_betas(T, start, end),
             ),
         ),
@@ -105,20 +105,20 @@ _SCHEDULES = Exercise(
             "scaled_linear_betas",
             (
                 "is the linear schedule",
-                "scaled_linear_betas gives the plain linear schedule: here it is not beta that goes in a straight "
-                "line.",
+                "scaled_linear_betas gives the plain linear schedule: "
+                "here it is not beta that goes in a straight line.",
                 linear_betas,
             ),
             (
                 "forgets to square",
-                "scaled_linear_betas has the straight line of square roots, but they have not been turned back into "
-                "betas.",
+                "scaled_linear_betas has the straight line of square roots, "
+                "but they have not been turned back into betas.",
                 lambda T, start, end: scaled_linear_betas(T, start, end).sqrt(),
             ),
             (
                 "forgets a square root",
-                "scaled_linear_betas ends at wrong values: the line has to start and end at the square roots of the "
-                "two betas.",
+                "scaled_linear_betas ends at wrong values: "
+                "the line has to start and end at the square roots of the two betas.",
                 lambda T, start, end: linear_betas(T, start, end) ** 2,
             ),
         ),
@@ -136,14 +136,14 @@ _SCHEDULES = Exercise(
             ),
             (
                 "forgets the limit",
-                "The last of the cosine_betas is not limited: the paper cuts betas off just below 1, so that "
-                "something is left.",
+                "The last of the cosine_betas is not limited: "
+                "the paper cuts betas off just below 1, so that something is left.",
                 lambda T, s: _cosine(_f(T, s), most=math.inf),
             ),
             (
                 "returns alpha-bars",
-                "cosine_betas gives alpha-bars. The cosine is their curve; a beta is what is lost from one to the "
-                "next.",
+                "cosine_betas gives alpha-bars. The cosine is their curve; "
+                "a beta is what is lost from one to the next.",
                 lambda T, s: (_f(T, s) / _f(T, s)[0])[1:],
             ),
             (
@@ -156,14 +156,14 @@ _SCHEDULES = Exercise(
             "alpha_bars",
             (
                 "forgets the clean start",
-                "alpha_bars begins one step late: t = 0 is clean data, so the first entry is 1, and there are T + 1 "
-                "of them.",
+                "alpha_bars begins one step late: t = 0 is clean data, "
+                "so the first entry is 1, and there are T + 1 of them.",
                 lambda betas: alpha_bars(betas)[1:],
             ),
             (
                 "sums for a product",
-                "alpha_bars subtracts the betas one after another. Each step takes its part of what is still there: "
-                "multiply.",
+                "alpha_bars subtracts the betas one after another. "
+                "Each step takes its part of what is still there: multiply.",
                 lambda betas: torch.cat([torch.ones(1, dtype=torch.float64), 1 - betas.cumsum(0)]),
             ),
             (
@@ -178,8 +178,8 @@ _SCHEDULES = Exercise(
             ),
             (
                 "takes the square root",
-                "alpha_bars gives square roots, which is what x_0 is multiplied by later. Here alpha-bar itself is "
-                "asked for.",
+                "alpha_bars gives square roots, which is what x_0 is multiplied by later. "
+                "Here alpha-bar itself is asked for.",
                 lambda betas: alpha_bars(betas).sqrt(),
             ),
             (
@@ -195,13 +195,13 @@ _SCHEDULES = Exercise(
         ),
     ),
     hints=(
-        "torch.linspace(a, b, T) gives T evenly spaced numbers, both ends included. Two of the three schedules need "
-        "it.",
+        "torch.linspace(a, b, T) gives T evenly spaced numbers, "
+        "both ends included. Two of the three schedules need it.",
         "Scaled-linear: take the square root of both ends, go in a straight line, and undo the root.",
-        "Cosine: compute f at all T + 1 times 0, 1, ..., T at once. f[1:] and f[:-1] are then each f and the one "
-        "before it.",
-        "torch.cumprod multiplies up, torch.cat puts a 1 in front. All in float64: say dtype=torch.float64 where "
-        "numbers begin.",
+        "Cosine: compute f at all T + 1 times 0, 1, ..., T at once. "
+        "f[1:] and f[:-1] are then each f and the one before it.",
+        "torch.cumprod multiplies up, torch.cat puts a 1 in front. "
+        "All in float64: say dtype=torch.float64 where numbers begin.",
     ),
 )
 
@@ -331,8 +331,8 @@ _ADD_NOISE = Exercise(
         ),
         (
             "weights add up to one",
-            "Your two weights add up to 1, as in a cross-fade. Here their squares do: variances add, amplitudes do "
-            "not.",
+            "Your two weights add up to 1, as in a cross-fade. "
+            "Here their squares do: variances add, amplitudes do not.",
             _mixed(lambda a: a.sqrt(), lambda a: 1 - a.sqrt()),
         ),
         (
@@ -342,8 +342,8 @@ _ADD_NOISE = Exercise(
         ),
         (
             "wrong sign",
-            "The sign of the noise is wrong: what is random cannot tell, but the network learns to find the eps you "
-            "were given.",
+            "The sign of the noise is wrong: what is random cannot tell, "
+            "but the network learns to find the eps you were given.",
             _mixed(lambda a: a.sqrt(), lambda a: -(1 - a).sqrt()),
         ),
         (
@@ -358,8 +358,8 @@ _ADD_NOISE = Exercise(
         ),
         (
             "reads the schedule one step early",
-            "You read the schedule one step early. alpha_bar has T + 1 entries and begins with the clean one: t is "
-            "the index.",
+            "You read the schedule one step early. "
+            "alpha_bar has T + 1 entries and begins with the clean one: t is the index.",
             lambda x0, eps, t, alpha_bar: add_noise(x0, eps, t - 1, alpha_bar),
         ),
         (
@@ -369,8 +369,8 @@ _ADD_NOISE = Exercise(
         ),
         (
             "wrong axis",
-            "The levels run along the width of the pictures, not along the batch: torch lines shapes up from the "
-            "right.",
+            "The levels run along the width of the pictures, not along the batch: "
+            "torch lines shapes up from the right.",
             _along_the_width,
         ),
         ("returns zeros", "You gave zeros: neither picture nor noise.", lambda x0, *_: torch.zeros_like(x0)),
@@ -384,8 +384,8 @@ _ADD_NOISE = Exercise(
         "alpha_bar[t] picks one number for each picture: shape (B,).",
         "To multiply a batch (B, C, H, W) by B numbers, give them the shape (B, 1, 1, 1): .reshape(-1, 1, 1, 1). "
         "A batch may have other than four dimensions: x0.ndim says how many.",
-        "alpha-bar is a power. What x_0 is multiplied by is an amplitude: think of the lengths of two sides of a "
-        "right angle.",
+        "alpha-bar is a power. What x_0 is multiplied by is an amplitude: "
+        "think of the lengths of two sides of a right angle.",
         "alpha_bar is float64, the pictures often float32: .to(x0) gives the numbers the dtype and device of x0.",
     ),
 )
@@ -415,14 +415,14 @@ _ZERO_SNR = Exercise(
         "zero_terminal_snr",
         (
             "only the last step",
-            "You made the last step take everything, and left the others: then all the missing noise comes in one "
-            "jump.",
+            "You made the last step take everything, and left the others: "
+            "then all the missing noise comes in one jump.",
             lambda betas: torch.cat([betas[:-1], torch.ones(1, dtype=betas.dtype)]),
         ),
         (
             "shifts without scaling",
-            "The end is right, the beginning is not: after the shift, stretch the curve so that its first value is "
-            "as before.",
+            "The end is right, the beginning is not: "
+            "after the shift, stretch the curve so that its first value is as before.",
             lambda betas: _to_betas(_root(betas) - _root(betas)[-1]),
         ),
         (
@@ -442,8 +442,8 @@ _ZERO_SNR = Exercise(
         ),
         (
             "forgets to square",
-            "Your betas come from the square roots of alpha-bar: square them before you go back from products to "
-            "single steps.",
+            "Your betas come from the square roots of alpha-bar: "
+            "square them before you go back from products to single steps.",
             lambda betas: 1 - (1 - zero_terminal_snr(betas)).sqrt(),
         ),
         ("changes nothing", "You gave the betas back as they came: the last alpha-bar is still above 0.", torch.clone),
@@ -456,11 +456,11 @@ _ZERO_SNR = Exercise(
     ),
     hints=(
         "Go from betas to the square roots of alpha-bar, change that curve, and come back.",
-        "Two changes make any straight map: subtract something so that the last value is 0, then multiply so that "
-        "the first "
+        "Two changes make any straight map: "
+        "subtract something so that the last value is 0, then multiply so that the first "
         "value is what it was.",
-        "Back: square. The first alpha-bar is the first alpha; each later alpha is an alpha-bar over the one before "
-        "it.",
+        "Back: square. The first alpha-bar is the first alpha; "
+        "each later alpha is an alpha-bar over the one before it.",
     ),
 )
 
@@ -559,8 +559,8 @@ _COMPARATOR = Exercise(
             ),
             (
                 "keeps the clean start",
-                "linear_schedule has an entry too many: with the 0-based t of this exercise the first one is not "
-                "clean.",
+                "linear_schedule has an entry too many: "
+                "with the 0-based t of this exercise the first one is not clean.",
                 lambda self, T, start=1e-4, end=0.02: alpha_bars(linear_betas(T, start, end)),
             ),
         ),
@@ -568,8 +568,8 @@ _COMPARATOR = Exercise(
             "cosine_schedule",
             (
                 "keeps its leading 1",
-                "cosine_schedule has T + 1 entries: it should drop the leading 1, to match linear_schedule index by "
-                "index.",
+                "cosine_schedule has T + 1 entries: "
+                "it should drop the leading 1, to match linear_schedule index by index.",
                 lambda self, T, s=0.008: alpha_bars(cosine_betas(T, s)),
             ),
             (
@@ -609,26 +609,26 @@ _COMPARATOR = Exercise(
             ),
             (
                 "last index above",
-                "find_zero_crossing gives the last index where the signal is still stronger; the next one is asked "
-                "for.",
+                "find_zero_crossing gives the last index where the signal is still stronger; "
+                "the next one is asked for.",
                 lambda self, a: max(int((a > 0.5).sum()) - 1, 0),
             ),
             (
                 "strictly below",
-                "find_zero_crossing misses an alpha-bar of exactly one half: signal and noise are equal there, which "
-                "counts.",
+                "find_zero_crossing misses an alpha-bar of exactly one half: "
+                "signal and noise are equal there, which counts.",
                 lambda self, a: int((a < 0.5).nonzero()[0]) if (a < 0.5).any() else len(a) - 1,
             ),
             (
                 "zero if there is none",
-                "Where nothing crosses, find_zero_crossing gives 0, as if all were noise: argmax of only False is 0. "
-                "Give the last index there.",
+                "Where nothing crosses, find_zero_crossing gives 0, as if all were noise: "
+                "argmax of only False is 0. Give the last index there.",
                 lambda self, a: int((a <= 0.5).int().argmax()),
             ),
             (
                 "past the end if there is none",
-                "Where nothing crosses, find_zero_crossing gives an index past the end: there the last one is asked "
-                "for.",
+                "Where nothing crosses, find_zero_crossing gives an index past the end: "
+                "there the last one is asked for.",
                 lambda self, a: int((a > 0.5).sum()),
             ),
         ),
@@ -636,14 +636,14 @@ _COMPARATOR = Exercise(
             "compare",
             (
                 "subtracts the wrong way",
-                "compare says by how many steps the cosine schedule keeps the signal *longer*: yours is negative, so "
-                "turn it round.",
+                "compare says by how many steps the cosine schedule keeps the signal *longer*: "
+                "yours is negative, so turn it round.",
                 lambda self, T=1000: print(*_ROWS, 259, 496, -237),
             ),
             (
                 "leaves out the crossings",
-                "compare prints the rows of the table, but under it belong both crossings and how many steps lie "
-                "between them.",
+                "compare prints the rows of the table, "
+                "but under it belong both crossings and how many steps lie between them.",
                 lambda self, T=1000: print(*_ROWS),
             ),
             (
@@ -654,10 +654,10 @@ _COMPARATOR = Exercise(
         ),
     ),
     hints=(
-        "You have written most of it: exercises 1.1 and 1.2 hold the formulas. Only the index moves: this t is ours "
-        "minus one.",
-        "Both schedules return T numbers. Whatever has T + 1, because it begins with clean data, loses its first "
-        "entry.",
+        "You have written most of it: exercises 1.1 and 1.2 hold the formulas. "
+        "Only the index moves: this t is ours minus one.",
+        "Both schedules return T numbers. Whatever has T + 1, "
+        "because it begins with clean data, loses its first entry.",
         "find_zero_crossing: (alpha_bars <= 0.5).nonzero() lists the indices that qualify, and may be an empty list.",
         "compare: a for loop over the seven times, an f-string for each row, then three numbers. Signs matter.",
     ),
@@ -689,8 +689,8 @@ _OPEN = {
     "falls": "alpha-bar does not fall at every step: noise that was added does not go away again.",
     "noise": "Your schedule stops too early: at the end less than 0.0001 of the picture's power should be left.",
     "jump": "More than a tenth of the signal goes in a single step: no network can bridge that. Spread it out.",
-    "use": "Too many times are wasted, on pictures with almost no noise or almost no picture: more than 70 % of the "
-    "times "
+    "use": "Too many times are wasted, on pictures with almost no noise or almost no picture: "
+    "more than 70 % of the times "
     "should lie between -20 and 20 dB.",
     "own": "That is one of the schedules you know already. Invent one.",
 }
