@@ -1,5 +1,7 @@
 """What each model is shown, and what its loss and measures are."""
 
+import math
+
 import pytest
 import torch
 
@@ -8,6 +10,7 @@ from minidiff.clip import CLIP, CLIPText
 from minidiff.data import SMALL, parse, scene
 from minidiff.judge import Judge, labels
 from minidiff.tokenizer import Tokenizer
+from minidiff.train import Settings, accelerator, train
 from minidiff.train.objectives import CLIPObjective, JudgeObjective, UNetObjective, VAEObjective
 from minidiff.unet import UNet, UNetConfig
 from minidiff.vae import VAE
@@ -109,6 +112,15 @@ def test_unet_loss_trains_the_unet_alone(unet_objective):
     loss.backward()
     assert all(p.grad is not None for p in unet_objective.model.parameters())
     assert all(p.grad is None for p in (*unet_objective.text.parameters(), *unet_objective.vae.parameters()))
+
+
+def test_the_loop_prepares_and_trains_it(unet_objective):
+    unet_objective.cache = None  #  so that latents are made in the loop's own precision
+    before = unet_objective.latents
+    (step,) = train(unet_objective, Settings(steps=1, batch=4, lr=1e-3, warmup=1), accelerator("cpu"))
+    assert math.isfinite(step.loss) and step.loss > 0
+    assert unet_objective.latents.dtype == torch.float16
+    assert (unet_objective.latents - before).abs().max() < 0.05 * before.abs().max()
 
 
 def test_labels_hold_the_whole_caption():

@@ -191,9 +191,9 @@ class UNetObjective(Objective):
             for part in tqdm(torch.arange(self.n).split(64), "latents"):
                 shown = scenes(part, self.world)
                 z = self.vae.encode(data.batch(shown).to(device)).mean * self.vae.config.scaling_factor
-                latents.append(z.half().cpu())
+                latents.append(z.float().cpu())
                 ids.append(self.tokenizer([scene.noisy_caption(self.world) for scene in shown]))
-        latents, ids = torch.cat(latents).contiguous(), torch.cat(ids)
+        latents, ids = torch.cat(latents).half().contiguous(), torch.cat(ids)
         if self.cache is not None:
             self.cache.parent.mkdir(parents=True, exist_ok=True)
             part = self.cache.with_suffix(".part")
