@@ -231,7 +231,7 @@ def tool():
 def test_drift_is_seen_and_mended(tmp_path, monkeypatch, capsys):
     tools = tool()
     monkeypatch.setattr(tools, "ROOT", tmp_path)
-    for folder in ("solutions", "exercises"):
+    for folder in ("notebooks", "solutions", "exercises"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
     assert tools.main(["--check"]) == 0
     path = tmp_path / "exercises" / UNTOUCHED[0].name

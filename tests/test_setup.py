@@ -1,5 +1,6 @@
 """The files that set the project up agree with each other."""
 
+import json
 import os
 import re
 import subprocess
@@ -100,3 +101,11 @@ def test_no_notebook_is_stale_and_the_exercises_are_what_the_solutions_give():
         [sys.executable, ROOT / "tools" / "notebooks.py", "--check"], capture_output=True, text=True
     )
     assert result.returncode == 0, f"run make notebooks: {result.stdout}"
+
+
+def test_every_notebook_was_run_within_the_budget():
+    """What `make notebooks` recorded at laptop scale: 5 minutes (08, which trains for five: 9) and 2 GB."""
+    for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "solutions").glob("*.ipynb")]:
+        cost = json.loads(path.read_text())["metadata"]["minidiff"]
+        assert 0 < cost["seconds"] <= (540 if path.name.startswith("08") else 300), path.name
+        assert 0 < cost["peak_mib"] <= 2e9 / 2**20, path.name

@@ -1,8 +1,8 @@
 """Run notebooks in place, leave nothing in them that changes from one run to the next, and make the exercises.
 
 python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code changed since they were
-                                     last run, and writes exercises/ from solutions/, but leaves those that somebody
-                                     has begun to solve
+                                     last run, records what that cost in notebooks/README.md, and writes exercises/
+                                     from solutions/, but leaves those that somebody has begun to solve
 python tools/notebooks.py 00 03      runs those whose name starts so, changed or not, and writes exercises/
 python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
 """
@@ -18,6 +18,14 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
+COSTS = re.compile(r"(<!-- costs -->\n).*(<!-- end -->)", re.DOTALL)
+PEAK = """
+try:
+    import resource, sys
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10))
+except ModuleNotFoundError:  # Windows
+    print(0)
+"""
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.MULTILINE | re.DOTALL)
 HIDDEN = re.compile(r"\n### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS", re.DOTALL)
@@ -88,13 +96,33 @@ def write(notebook, path):
 def run(path):
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
+    notebook, start = nbformat.read(path, as_version=4), time.perf_counter()
+    client = NotebookClient(
         notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": path.parent}}
-    ).execute()
+    )
+    with client.setup_kernel():
+        for i, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, i)
+        seconds, peak = round(time.perf_counter() - start), nbformat.v4.new_code_cell(PEAK)
+        notebook.cells.append(peak)
+        client.execute_cell(peak, len(notebook.cells) - 1)
+        notebook.cells.pop()
     normalise(notebook)
-    notebook.metadata.minidiff = {"executed": code_hash(notebook)}
+    cost = {"seconds": seconds, "peak_mib": int(peak.outputs[0].text), "cores": os.cpu_count()}
+    notebook.metadata.minidiff = {"executed": code_hash(notebook), **cost}
     write(notebook, path)
+    print(f"{seconds} s, {cost['peak_mib']:,} MiB")
+
+
+def costs(paths):
+    """notebooks/README.md with the seconds and the peak memory of each notebook's last run."""
+    lines = ["| notebook | seconds | peak memory, MiB | cores |", "|---|---|---|---|"]
+    for path in paths:
+        about = nbformat.read(path, as_version=4).metadata.get("minidiff", {})
+        numbers = " | ".join(f"{about[name]:,}" if name in about else "" for name in ("seconds", "peak_mib", "cores"))
+        lines.append(f"| {path.relative_to(ROOT).as_posix()} | {numbers} |")
+    text = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    return COSTS.sub(lambda place: place[1] + "\n".join([*lines, ""]) + place[2], text)
 
 
 def drifted():
@@ -108,17 +136,19 @@ def drifted():
 
 def main(arguments):
     paths = [path for folder in ("notebooks", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))]
+    readme = ROOT / "notebooks" / "README.md"
     if arguments == ["--check"]:
         stale = [f"{path.relative_to(ROOT)}: code changed since it was run" for path in paths if is_stale(path)]
         drift = [f"{path.relative_to(ROOT)}: is not what solutions/ gives" for path, _ in drifted()]
+        if costs(paths) != readme.read_text(encoding="utf-8"):
+            drift.append("notebooks/README.md: is not what the notebooks record")
         print("\n".join(stale + drift) or "nothing is stale")
         return bool(stale + drift)
     for path in paths:
         if path.name.startswith(tuple(arguments)) if arguments else is_stale(path):
             print(path.relative_to(ROOT), end=" ", flush=True)
-            start = time.perf_counter()
             run(path)
-            print(f"{time.perf_counter() - start:.0f} s")
+    readme.write_text(costs(paths), encoding="utf-8")
     left = 0
     for path, notebook in drifted():
         if path.exists() and holds_answers(path):
