@@ -241,11 +241,9 @@ class StableDiffusion:
         self, canvas: Canvas, schedule: Schedule, t: Tensor, generators
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """(the state at time t, the canvas's latents, where they are redrawn), the mask at the latents' size."""
-        known = []
-        for picture, generator in zip(canvas.pictures, generators, strict=True):
-            q = self.vae.encode(picture[None].to(self.device))
-            known.append(q.mean + (q.logvar / 2).exp() * noise_like(q.mean, generator))
-        known = torch.cat(known) * self.vae.config.scaling_factor
+        pairs = zip(canvas.pictures, generators, strict=True)
+        known = torch.cat([self.vae.encode(picture[None].to(self.device)).sample(g) for picture, g in pairs])
+        known = known * self.vae.config.scaling_factor
         eps = torch.cat([noise_like(z[None], generator) for z, generator in zip(known, generators, strict=True)])
         x = schedule.add_noise(known, eps, t)
         if canvas.mask is None:

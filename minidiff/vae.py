@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from minidiff import convert
 from minidiff.attention import Attention
+from minidiff.schedule import noise_like
 from minidiff.unet import ResnetBlock, Upsample
 
 NORM_EPS = 1e-6  # of every normalisation in the VAE; the U-Net's ResNet blocks use 1e-5
@@ -155,8 +156,7 @@ class Gaussian:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """z = mean + exp(logvar / 2) eps: the reparameterisation trick (Kingma & Welling 2013, section 2.4)."""
-        eps = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
-        return self.mean + (self.logvar / 2).exp() * eps
+        return self.mean + (self.logvar / 2).exp() * noise_like(self.mean, generator)
 
     def kl(self) -> Tensor:
         """KL(q || N(0, 1)) = (mean^2 + var - 1 - log var) / 2, in nats, summed over a picture (ibid., app. B). (B,)"""

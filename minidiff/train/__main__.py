@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(settings.seed)
     if args.model == "vae":
         model = load(VAE, args.init) if args.init else VAE()
-        objective = VAEObjective(model, whole=int(0.7 * settings.steps) * settings.batch)
+        crops = 0 if args.init else int(0.7 * settings.steps)  #  a model that has learned would unlearn whole pictures
+        objective = VAEObjective(model, whole=crops * settings.batch)
     elif args.model == "clip":
         model = load(CLIP, args.init) if args.init else CLIP()
         tokenizer = Tokenizer.train(data.WORDS)
