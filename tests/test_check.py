@@ -62,10 +62,42 @@ OPEN = Exercise(
 )
 
 
+class Line:
+    def __init__(self, slope, layer):
+        self.slope, self.layer = slope, layer
+
+    def at(self, x):
+        return self.slope * self.layer(x)
+
+
+def slope(loss):
+    """What a weight that the loss was made with would be told."""
+    return torch.autograd.grad(loss, WEIGHT)[0] if loss.requires_grad else "no gradient"
+
+
+WEIGHT = torch.tensor(2.0, requires_grad=True)
+MODULE = Exercise(
+    title="a class made with arguments, a module among them; and the gradient of what is returned",
+    reference={"Line": Line, "loss": lambda layers, x: WEIGHT * layers[0](x).mean()},
+    cases=lambda g: [
+        Case("Line.at", (torch.randn(4, 3, generator=g),), made_with=(_whole(g), torch.nn.Linear(3, 2))),
+        Case("loss", ([torch.nn.Linear(3, 2)], torch.randn(4, 3, generator=g)), read=slope),
+    ],
+    mistakes=(
+        Mistake("detaches", "It is cut off.", {"loss": lambda layers, x: (WEIGHT * layers[0](x).mean()).detach()}),
+    ),
+    hints=("none",),
+)
+
+
+def _whole(g):
+    return int(torch.randint(2, 9, (), generator=g))
+
+
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     lesson = ModuleType("minidiff.checks.lesson98")
-    lesson.EXERCISES = {"98.1": TOY, "98.2": CLASS, "98.3": OPEN}
+    lesson.EXERCISES = {"98.1": TOY, "98.2": CLASS, "98.3": OPEN, "98.4": MODULE}
     monkeypatch.setitem(sys.modules, lesson.__name__, lesson)
     monkeypatch.setattr(engine, "_results", {})
     monkeypatch.setattr(engine, "_hints_given", {})
@@ -299,6 +331,25 @@ def test_a_class_is_checked_method_by_method():
     assert says(type("Quiet", (Counter,), {"table": lambda self: None}), number="98.2").status == "to do"
 
 
+def halves(layers, x):
+    with torch.no_grad():
+        layers[0].weight /= 2
+    return WEIGHT * layers[0](x).mean()
+
+
+def test_a_class_is_made_with_arguments_modules_are_compared_and_results_are_read():
+    right = MODULE.reference
+    assert check("98.4", *right.values())
+    wrong = type("Wrong", (Line,), {"at": lambda self, x: self.layer(x)})
+    text = str(check("98.4", wrong, right["loss"]))
+    assert ", Linear).at(float32 tensor (4, 3)): every entry is" in text
+    assert str(check("98.4", Line, lambda *args: right["loss"](*args).detach())).endswith("It is cut off.")
+    text = str(check("98.4", Line, lambda *args: 3 * right["loss"](*args)))
+    assert "loss([Linear], float32 tensor (4, 3)): got" in text
+    assert attempt.MUTATES in str(check("98.4", Line, halves))
+    assert "has no attribute 'requires_grad'" in str(check("98.4", Line, lambda layers, x: 1.0))
+
+
 def test_an_open_exercise_accepts_what_has_its_properties():
     assert check("98.3", lambda: 4)
     assert says(lambda: 3, number="98.3").message == "It is odd."
@@ -345,10 +396,11 @@ def test_summary_lists_what_is_to_do(capsys):
     capsys.readouterr()
     summary()
     assert [line.split("  ")[:2] for line in capsys.readouterr().out.splitlines()] == [
-        ["1 of 3 passed"],
+        ["1 of 4 passed"],
         ["98.1", "passed"],
         ["98.2", "to do"],
         ["98.3", "not checked"],
+        ["98.4", "not checked"],
     ]
 
 

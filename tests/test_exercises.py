@@ -15,17 +15,24 @@ from pathlib import Path
 import nbformat
 import pytest
 import torch
+import torch.nn.functional as F
 
 from minidiff import cli
 from minidiff.check import check, exercises
 from minidiff.checks import room
 from minidiff.checks.attempt import MUTATES
 from minidiff.checks.lesson01 import ScheduleComparator
+from minidiff.checks.lesson03 import VAECompressionAnalyzer as Analyzer
+from minidiff.checks.lesson03 import codec as right_codec
+from minidiff.checks.lesson03 import kl
+from minidiff.checks.lesson03 import reparameterise as sample
+from minidiff.checks.lesson03 import vae_loss as loss
 from minidiff.schedule import cosine_betas, linear_betas, scaled_linear_betas, zero_terminal_snr
 
 ROOT = Path(__file__).resolve().parent.parent
 UNTOUCHED = sorted((ROOT / "exercises").glob("*.ipynb"))
-EXERCISES = {number: exercise for lesson in (1,) for number, exercise in exercises(lesson).items()}
+LESSONS = sorted(int(path.stem[-2:]) for path in (ROOT / "minidiff" / "checks").glob("lesson*.py"))
+EXERCISES = {number: exercise for lesson in LESSONS for number, exercise in exercises(lesson).items()}
 MISTAKES = [(number, mistake) for number, exercise in EXERCISES.items() for mistake in exercise.mistakes]
 
 
@@ -75,6 +82,40 @@ def comparator(**methods):
     return one_of("1.5", ScheduleComparator=type("Theirs", (ScheduleComparator,), methods))
 
 
+def analyzer(**methods):
+    return one_of("3.5", VAECompressionAnalyzer=type("Theirs", (Analyzer,), methods))
+
+
+def enlarged(x):
+    return F.interpolate(x, size=128, mode="bilinear")
+
+
+def low_frequencies(x, wire):
+    """The lowest frequencies, fewer of them for the colours: 26 x 26, and two times 13 x 13."""
+    k, i = torch.arange(128.0)[:, None], torch.arange(128) + 0.5
+    w = F.normalize(torch.cos(math.pi * k * i / 128), dim=1)
+    c = F.normalize(torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]]), dim=1)
+    kept = torch.zeros(3, 128, 128, dtype=torch.bool)
+    kept[0, :26, :26] = kept[1:, :13, :13] = True
+    z = torch.zeros(x.shape)
+    z[:, kept] = wire((w @ torch.einsum("ij,bjhw->bihw", c, x) @ w.T)[:, kept])
+    return torch.einsum("ji,bjhw->bihw", c, w.T @ z @ w).clamp(-1, 1)
+
+
+def own_basis(x, wire):
+    """The principal components of these pictures, which the other side could not know."""
+    basis = torch.linalg.qr(x.flatten(1).T).Q
+    return (wire(x.flatten(1) @ basis) @ basis.T).view(x.shape).clamp(-1, 1)
+
+
+def table(self, steps=50):
+    print("| side | sizes | ratio | MB |")
+    for r in self.resolutions:
+        print(f"| {r} | {self.pixel_size(r)} -> {self.latent_size(r)} | {self.compression_ratio(r):.2f}x |", end=" ")
+        print(f"{self.memory_saved_mb(r):.3f} MB |")
+    print(f"{steps} steps a picture, of which {self.latent_steps(256)} fit.")
+
+
 UNNAMED = {
     "1.1 float32": one_of("1.1", linear_betas=lambda T, a, b: torch.linspace(a, b, T)),
     "1.1 geometric": one_of("1.1", linear_betas=lambda T, a, b: a * (b / a) ** (linear_betas(T, 0, 1))),
@@ -104,6 +145,51 @@ UNNAMED = {
     "1.6 linear": one_of("1.6", my_schedule=lambda T: alpha_bars(linear_betas(T))),
     "1.6 nan": one_of("1.6", my_schedule=lambda T: alpha_bars(cosine_betas(T)) * torch.nan),
     "1.6 a straight line": one_of("1.6", my_schedule=lambda T: torch.ones(T + 1, dtype=torch.float64)),
+    "3.1 powers of two": one_of("3.1", reparameterise=lambda m, v, e: m + 2 ** (v.clamp(-30, 20) / 2) * e),
+    "3.1 softplus": one_of("3.1", reparameterise=lambda m, v, e: m + F.softplus(v) * e),
+    "3.1 other limits": one_of("3.1", reparameterise=lambda m, v, e: m + (v.clamp(-20, 20) / 2).exp() * e),
+    "3.1 one limit": one_of("3.1", reparameterise=lambda m, v, e: m + (v.clamp(max=20) / 2).exp() * e),
+    "3.1 limits the mean": one_of("3.1", reparameterise=lambda m, v, e: sample(m.clamp(-30, 20), v, e)),
+    "3.1 no gradient to the mean": one_of("3.1", reparameterise=lambda m, v, e: sample(m.detach(), v, e)),
+    "3.1 its own noise": one_of("3.1", reparameterise=lambda m, v, e: sample(m, v, torch.randn_like(m))),
+    "3.2 the largest": one_of("3.2", kl=lambda m, v: (m**2 + v.exp() - 1 - v).flatten(1).amax(1) / 2),
+    "3.2 over the batch": one_of("3.2", kl=lambda m, v: (m**2 + v.exp() - 1 - v).flatten(0, -2).sum(0) / 2),
+    "3.2 half of the mean's": one_of("3.2", kl=lambda m, v: kl(m, v) - m.square().flatten(1).sum(1) / 4),
+    "3.2 absolute values": one_of("3.2", kl=lambda m, v: kl(m, v).abs() + m.abs().flatten(1).sum(1)),
+    "3.2 to half the width": one_of("3.2", kl=lambda m, v: kl(2 * m, v + math.log(4))),
+    "3.2 a list": one_of("3.2", kl=lambda m, v: kl(m, v).tolist()),
+    "3.3 smooth": one_of("3.3", vae_loss=lambda x, y, m, v, w: F.smooth_l1_loss(x, y) + w * kl(m, v).mean()),
+    "3.3 sums colours": one_of("3.3", vae_loss=lambda x, y, m, v, w: loss(x, y, m, v, w) + 2 * (x - y).abs().mean()),
+    "3.3 a float": one_of("3.3", vae_loss=lambda *args: loss(*args).item()),
+    "3.3 the weight squared": one_of("3.3", vae_loss=lambda x, y, m, v, w: loss(x, y, m, v, w * w)),
+    "3.3 twice the KL": one_of("3.3", vae_loss=lambda x, y, m, v, w: loss(x, y, m, v, 2 * w)),
+    "3.3 the first sample": one_of("3.3", vae_loss=lambda x, y, m, v, w: loss(x[:1], y[:1], m[:1], v[:1], w)),
+    "3.4 the median": one_of("3.4", scaling_factor=lambda z: 1 / z.abs().median().item()),
+    "3.4 mean over the pictures": one_of("3.4", scaling_factor=lambda z: 1 / z.flatten(1).std(1).mean().item()),
+    "3.4 rounded": one_of("3.4", scaling_factor=lambda z: round(1 / z.std().item(), 2)),
+    "3.4 a tensor": one_of("3.4", scaling_factor=lambda z: 1 / z.std()),
+    "3.4 its own scale": one_of("3.4", to_latents=lambda z, f, s: (z - z.mean()) / z.std()),
+    "3.4 within a range": one_of("3.4", to_latents=lambda z, f, s: ((z - s) * f).clamp(-3, 3)),
+    "3.4 float64": one_of("3.4", from_latents=lambda z, f, s: z.double() / f + s),
+    "3.5 four colours": analyzer(pixel_size=lambda self, r: 4 * r * r),
+    "3.5 a thousand": analyzer(memory_saved_mb=lambda self, r: Analyzer.memory_saved_mb(self, r) * 1e6 / 1024 / 1000),
+    "3.5 rounded": analyzer(memory_saved_mb=lambda self, r: round(Analyzer.memory_saved_mb(self, r), 2)),
+    "3.5 nearest": analyzer(latent_steps=lambda self, r: round(Analyzer.compression_ratio(self, r))),
+    "3.5 the first one's": analyzer(latent_size=lambda self, r: Analyzer.latent_size(self, self.resolutions[0])),
+    "3.5 a table of another": analyzer(print_table=lambda self, n=50: print("256 1 2 3 4.00\n512 1 2 3 4.00\n48 50")),
+    "3.5 prints nothing": analyzer(print_table=lambda self, n=50: "256 ..."),
+    "3.6 the picture itself": one_of("3.6", codec=lambda x, wire: (wire(x[:, 0, :30, :30]), x)[1]),
+    "3.6 no wire": one_of("3.6", codec=lambda x, wire: right_codec(x, lambda z: z)),
+    "3.6 a smooth baseline": one_of("3.6", codec=lambda x, wire: enlarged(wire(F.adaptive_avg_pool2d(x, 18)))),
+    "3.6 a number too many": one_of(
+        "3.6", codec=lambda x, wire: right_codec(x, lambda z: wire(F.pad(z, (0, 1)))[:, :-1])
+    ),
+    "3.6 places first": one_of("3.6", codec=lambda x, wire: right_codec(x, lambda z: wire(z.T).T)),
+    "3.6 keeps the pictures": one_of("3.6", codec=lambda x, wire: (wire(x[:, :1, :9, :9]), x)[1]),
+    "3.6 a basis that is not sent": one_of("3.6", codec=own_basis),
+    "3.6 nothing": one_of("3.6", codec=lambda x, wire: 0 * right_codec(x, wire)),
+    "3.6 nan": one_of("3.6", codec=lambda x, wire: torch.nan * right_codec(x, wire)),
+    "3.6 small": one_of("3.6", codec=lambda x, wire: right_codec(x, wire)[..., ::2, ::2]),
 }
 
 
@@ -129,6 +215,24 @@ RIGHT = {
     "1.6 a power": one_of(
         "1.6", my_schedule=lambda T: torch.cos(torch.linspace(0, 1, T + 1).double() * math.pi / 2) ** 2.5
     ),
+    "3.1 by where": one_of("3.1", reparameterise=lambda m, v, e: torch.addcmul(m, v.clamp(-30, 20).exp().sqrt(), e)),
+    "3.2 by torch.distributions": one_of(
+        "3.2",
+        kl=lambda m, v: (
+            torch.distributions.kl_divergence(
+                torch.distributions.Normal(m, v.exp().sqrt()), torch.distributions.Normal(0.0, 1.0)
+            )
+            .reshape(len(m), -1)
+            .sum(1)
+        ),
+    ),
+    "3.3 by torch's losses": one_of(
+        "3.3",
+        vae_loss=lambda x, y, m, v, w: F.l1_loss(y, x) + F.mse_loss(y, x) + w * kl(m, v).sum() / m.numel(),
+    ),
+    "3.4 over n": one_of("3.4", scaling_factor=lambda z: float(z.var(correction=0) ** -0.5)),
+    "3.5 another table": analyzer(print_table=table),
+    "3.6 low frequencies": one_of("3.6", codec=low_frequencies),
 }
 
 
@@ -190,7 +294,7 @@ def test_the_command_shows_who_passed_what(tmp_path, capsys):
     before = (tmp_path / "ada.ipynb").read_bytes()
     room.main([str(tmp_path), "--json", str(tmp_path / "all.json")])
     head, ada, broken, empty = capsys.readouterr().out.splitlines()
-    assert head.split() == ["notebook", *EXERCISES, "passed", "time", "errors"]
+    assert head.split() == ["notebook", *exercises(1), "passed", "time", "errors"]
     assert "1 of 6" in ada and " to do  passed  to do " in ada and "cell 1: NameError" in ada
     assert "0 of 0" in broken and "no check(" in empty
     (first, *_) = json.loads((tmp_path / "all.json").read_text())

@@ -10,14 +10,18 @@ import torch
 class Case:
     """One call of an answer.
 
-    name     of a function, or "Class.method": the class is made without arguments, anew for each call
-    args     its arguments; each call gets a copy
-    printed  if given, turns what the call prints into what is compared, instead of what it returns
+    name       of a function, or "Class.method": the class is made anew for each call
+    args       its arguments; each call gets a copy. Numbers, tensors, torch modules, functions, and lists of them
+    printed    if given, turns what the call prints into what is compared, instead of what it returns
+    read       if given, turns what the call returns into what is compared, such as the gradient of a loss
+    made_with  the arguments the class is made with
     """
 
     name: str
     args: tuple
     printed: Callable[[str], object] | None = None
+    read: Callable[[object], object] | None = None
+    made_with: tuple = ()
 
 
 @dataclass(frozen=True)

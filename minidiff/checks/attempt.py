@@ -34,11 +34,12 @@ def call(answers, case, paper=None):
     Raises Verdict if the answer is unfinished or does what none may do, and KeyboardInterrupt; nothing else.
     """
     head, _, method = case.name.partition(".")
-    args, mine = copy.deepcopy(case.args), Paper()
+    made_with, args, mine = *copy.deepcopy((case.made_with, case.args)), Paper()
     try:
         with _watched_randomness() as touched, contextlib.redirect_stdout(mine), contextlib.redirect_stderr(mine):
             with _limit():
-                value = getattr(answers[head](), method)(*args) if method else answers[head](*args)
+                value = getattr(answers[head](*made_with), method)(*args) if method else answers[head](*args)
+                value = case.read(value) if case.read and value is not None else value
     except _TooLong:
         text = f"{shown(case)} takes longer than {SECONDS} seconds: is there a loop that never ends?"
         raise Verdict("not right yet", text) from None
@@ -57,9 +58,9 @@ def call(answers, case, paper=None):
         if not case.printed:
             raise Verdict("not right yet", f"{case.name} prints something and returns nothing: return it instead")
     if touched():
-        text = "draws random numbers or sets a seed: it needs neither, and later cells would see other random numbers"
+        text = "draws from the random numbers of the whole notebook or sets a seed, so later cells would see other ones"
         raise Verdict("not right yet", f"{case.name} {text}")
-    if difference(args, case.args, 0):
+    if difference((made_with, args), (case.made_with, case.args), 0):
         raise Verdict("not right yet", f"{case.name} {MUTATES}")
     return case.printed(mine.getvalue()) if case.printed else _kept(value)
 
@@ -132,7 +133,9 @@ def _watched_randomness():
 
 def shown(case):
     """A call as a reader would write it, with tensors by their shapes."""
-    return f"{case.name}({', '.join(map(brief, case.args))})"
+    head, dot, method = case.name.partition(".")
+    made = f"({', '.join(map(brief, case.made_with))})" if case.made_with else ""
+    return f"{head}{made}{dot}{method}({', '.join(map(brief, case.args))})"
 
 
 _NOT_THEIRS = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[1]))

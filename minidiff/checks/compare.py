@@ -1,5 +1,6 @@
 """How a result differs from the expected one, in words for a reader."""
 
+import inspect
 import math
 import textwrap
 from numbers import Integral, Real
@@ -11,9 +12,11 @@ RTOL = 1e-5
 
 
 def difference(got, expected, atol: float) -> str:
-    """How `got` differs from `expected`, or "". Tensors, numbers, text, and lists of them; exactly, if atol is 0."""
+    """How `got` differs from `expected`, or "". Exactly, if atol is 0."""
     if text := unlike(got, expected):
         return text
+    if isinstance(expected, torch.nn.Module):
+        return difference(dict(got.state_dict()), dict(expected.state_dict()), atol)
     if isinstance(expected, (tuple, list, dict)):
         items = expected.items() if isinstance(expected, dict) else enumerate(expected)
         texts = ((i, difference(got[i], e, atol)) for i, e in items)
@@ -92,7 +95,13 @@ def kind_of(value) -> str:
 
 
 def brief(value) -> str:
-    """An argument in a few characters: a tensor by its dtype and shape."""
+    """An argument in a few characters: a tensor by its dtype and shape, a module or a function by its name."""
     if isinstance(value, torch.Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} tensor {tuple(value.shape)}"
+    if isinstance(value, torch.nn.Module):
+        return type(value).__name__
+    if isinstance(value, (list, tuple)):
+        return textwrap.shorten(f"[{', '.join(map(brief, value))}]", 100)
+    if inspect.isroutine(value):
+        return value.__name__
     return f"{value:.4g}" if isinstance(value, float) else textwrap.shorten(repr(value), 100)
