@@ -1,7 +1,7 @@
 """Noise schedules and grids of times: x_t = alpha(t) x_0 + sigma(t) eps, where t = 0 is clean data.
 
-So t of `Discrete` is the papers' and diffusers' 0-based index plus one. Everything is computed in float64 on the CPU
-and cast to the dtype and device of the data once, at the end.
+So t of `Discrete` is diffusers' 0-based index plus one. Everything is computed in float64 on the CPU and
+cast to the dtype and device of the data once, at the end.
 """
 
 import math

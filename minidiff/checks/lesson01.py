@@ -6,34 +6,10 @@ import re
 import torch
 
 from minidiff import schedule
-from minidiff.checks import Case, Exercise, Mistake
+from minidiff.checks import Case, Exercise
 from minidiff.checks.attempt import MUTATES
+from minidiff.checks.parts import betas, falling, methods, mistakes, uniform, whole
 from minidiff.schedule import Discrete, cosine_betas, linear_betas, scaled_linear_betas, zero_terminal_snr
-
-
-def _whole(g, low, high):
-    return int(torch.randint(low, high + 1, (), generator=g))
-
-
-def _uniform(g, low, high, *shape):
-    x = low + (high - low) * torch.rand(shape, generator=g, dtype=torch.float64)
-    return x if shape else x.item()
-
-
-def _betas(g, T):
-    """Betas that rise, but along no named schedule."""
-    return _uniform(g, 0.01, 0.2, T).sort().values
-
-
-def _falling(g, T):
-    """alpha-bars from 1 down, T + 1 of them."""
-    return Discrete(_betas(g, T)).alpha_bar
-
-
-def _mistakes(name, *named):
-    """Mistakes in one function, from (name, sentence, function)."""
-    return tuple(Mistake(f"{name}: {which}", sentence, {name: wrong}) for which, sentence, wrong in named)
-
 
 # 1.1 Three schedules
 
@@ -52,12 +28,12 @@ def alpha_bars(betas):
 
 
 def _schedule_cases(g):
-    ranges = [(_whole(g, 12, 40), _uniform(g, 0.001, 0.01), _uniform(g, 0.05, 0.2)) for _ in range(3)]
+    ranges = [(whole(g, 12, 40), uniform(g, 0.001, 0.01), uniform(g, 0.05, 0.2)) for _ in range(3)]
     return [
         *(Case("linear_betas", args) for args in ranges),
         *(Case("scaled_linear_betas", args) for args in ranges),
-        *(Case("cosine_betas", (_whole(g, 12, 40), _uniform(g, 0.005, 0.05))) for _ in range(3)),
-        *(Case("alpha_bars", (_betas(g, _whole(g, 12, 40)),)) for _ in range(3)),
+        *(Case("cosine_betas", (whole(g, 12, 40), uniform(g, 0.005, 0.05))) for _ in range(3)),
+        *(Case("alpha_bars", (betas(g, whole(g, 12, 40)),)) for _ in range(3)),
     ]
 
 
@@ -71,7 +47,7 @@ _SCHEDULES = Exercise(
     },
     cases=_schedule_cases,
     mistakes=(
-        *_mistakes(
+        *mistakes(
             "linear_betas",
             (
                 "ignores T",
@@ -101,7 +77,7 @@ _SCHEDULES = Exercise(
                 lambda T, start, end: 1 - linear_betas(T, start, end),
             ),
         ),
-        *_mistakes(
+        *mistakes(
             "scaled_linear_betas",
             (
                 "is the linear schedule",
@@ -122,7 +98,7 @@ _SCHEDULES = Exercise(
                 lambda T, start, end: linear_betas(T, start, end) ** 2,
             ),
         ),
-        *_mistakes(
+        *mistakes(
             "cosine_betas",
             (
                 "ignores s",
@@ -152,7 +128,7 @@ _SCHEDULES = Exercise(
                 lambda T, s: 1 - _f(T, s)[:-1] / _f(T, s)[1:],
             ),
         ),
-        *_mistakes(
+        *mistakes(
             "alpha_bars",
             (
                 "forgets the clean start",
@@ -256,10 +232,10 @@ _SNR_MISTAKES = (
 _SNR = Exercise(
     title="the signal-to-noise ratio, in dB",
     reference={"snr_db": snr_db},
-    cases=lambda g: [Case("snr_db", (_uniform(g, 0.01, 0.99, *shape),)) for shape in ((7,), (3, 5), (1,))],
+    cases=lambda g: [Case("snr_db", (uniform(g, 0.01, 0.99, *shape),)) for shape in ((7,), (3, 5), (1,))],
     mistakes=(
-        *_mistakes("snr_db", *_SNR_MISTAKES),
-        *_mistakes("snr_db", ("changes its input", MUTATES, lambda a: snr_db(a.div_(1 + a)))),
+        *mistakes("snr_db", *_SNR_MISTAKES),
+        *mistakes("snr_db", ("changes its input", MUTATES, lambda a: snr_db(a.div_(1 + a)))),
     ),
     hints=(
         "Which part of x_t is signal, and which is noise? alpha-bar is the power (the variance) of one of them.",
@@ -301,7 +277,7 @@ def _noise_cases(g):
                 torch.randn(shape, generator=g, dtype=dtype),
                 torch.randn(shape, generator=g, dtype=dtype),
                 torch.cat([torch.tensor([20]), torch.randint(1, 20, shape[:1], generator=g)])[: shape[0]],
-                _falling(g, 20),
+                falling(g, 20),
             ),
         )
         for shape, dtype in zip(shapes, (torch.float32, torch.float64, torch.float32), strict=True)
@@ -312,7 +288,7 @@ _ADD_NOISE = Exercise(
     title="add noise to a batch, each picture at its own time",
     reference={"add_noise": add_noise},
     cases=_noise_cases,
-    mistakes=_mistakes(
+    mistakes=mistakes(
         "add_noise",
         (
             "forgets both square roots",
@@ -410,8 +386,8 @@ def _on_powers(betas):
 _ZERO_SNR = Exercise(
     title="zero terminal SNR: end in pure noise",
     reference={"zero_terminal_snr": zero_terminal_snr},
-    cases=lambda g: [Case("zero_terminal_snr", (_betas(g, _whole(g, 10, 20)),)) for _ in range(3)],
-    mistakes=_mistakes(
+    cases=lambda g: [Case("zero_terminal_snr", (betas(g, whole(g, 10, 20)),)) for _ in range(3)],
+    mistakes=mistakes(
         "zero_terminal_snr",
         (
             "only the last step",
@@ -507,32 +483,20 @@ def _comparator_cases(g):
     def case(method, *args, **kwargs):
         return Case(f"ScheduleComparator.{method}", args, **kwargs)
 
-    T = _whole(g, 300, 900)
-    high = _uniform(g, 0.6, 0.99, 9)
+    T = whole(g, 300, 900)
+    high = uniform(g, 0.6, 0.99, 9)
     return [
-        case("linear_schedule", T, 2e-4, _uniform(g, 0.01, 0.03)),
+        case("linear_schedule", T, 2e-4, uniform(g, 0.01, 0.03)),
         case("linear_schedule", 1000),
-        case("cosine_schedule", T, _uniform(g, 0.005, 0.05)),
+        case("cosine_schedule", T, uniform(g, 0.005, 0.05)),
         case("cosine_schedule", 1000),
-        case("signal_to_noise_ratio", _uniform(g, 0.01, 0.99, 7)),
-        case("signal_to_noise_ratio", _uniform(g, 0.01, 0.99, 3)),
-        case("find_zero_crossing", _uniform(g, 0.01, 1, 50).sort(descending=True).values),
+        case("signal_to_noise_ratio", uniform(g, 0.01, 0.99, 7)),
+        case("signal_to_noise_ratio", uniform(g, 0.01, 0.99, 3)),
+        case("find_zero_crossing", uniform(g, 0.01, 1, 50).sort(descending=True).values),
         case("find_zero_crossing", torch.tensor([0.9, 0.7, 0.5, 0.2], dtype=torch.float64)),
         case("find_zero_crossing", high.sort(descending=True).values),
         case("compare", printed=_whole_numbers),
     ]
-
-
-def _method(name, *named):
-    """Mistakes in one method, from (name, sentence, method)."""
-    return tuple(
-        Mistake(
-            f"{name}: {which}",
-            sentence,
-            {"ScheduleComparator": type("Wrong", (ScheduleComparator,), {name: wrong})},
-        )
-        for which, sentence, wrong in named
-    )
 
 
 _COMPARATOR = Exercise(
@@ -540,7 +504,8 @@ _COMPARATOR = Exercise(
     reference={"ScheduleComparator": ScheduleComparator},
     cases=_comparator_cases,
     mistakes=(
-        *_method(
+        *methods(
+            ScheduleComparator,
             "linear_schedule",
             (
                 "does not accumulate",
@@ -564,7 +529,8 @@ _COMPARATOR = Exercise(
                 lambda self, T, start=1e-4, end=0.02: alpha_bars(linear_betas(T, start, end)),
             ),
         ),
-        *_method(
+        *methods(
+            ScheduleComparator,
             "cosine_schedule",
             (
                 "keeps its leading 1",
@@ -593,14 +559,16 @@ _COMPARATOR = Exercise(
                 lambda self, T, s=0.008: alpha_bars(cosine_betas(T))[1:],
             ),
         ),
-        *_method(
+        *methods(
+            ScheduleComparator,
             "signal_to_noise_ratio",
             *(
                 (which, f"signal_to_noise_ratio: {sentence}", lambda self, alpha_bar_t, wrong=wrong: wrong(alpha_bar_t))
                 for which, sentence, wrong in _SNR_MISTAKES
             ),
         ),
-        *_method(
+        *methods(
+            ScheduleComparator,
             "find_zero_crossing",
             (
                 "counts from one",
@@ -632,7 +600,8 @@ _COMPARATOR = Exercise(
                 lambda self, a: int((a > 0.5).sum()),
             ),
         ),
-        *_method(
+        *methods(
+            ScheduleComparator,
             "compare",
             (
                 "subtracts the wrong way",
@@ -698,7 +667,7 @@ _OPEN = {
 _DESIGN = Exercise(
     title="open-ended: a schedule of your own",
     reference={"my_schedule": _sigmoid},
-    cases=lambda g: [Case("my_schedule", (T,)) for T in (1000, _whole(g, 100, 400), 50)],
+    cases=lambda g: [Case("my_schedule", (T,)) for T in (1000, whole(g, 100, 400), 50)],
     properties=(
         (_OPEN["clean"], _each(lambda a: abs(a[0] - 1) < 1e-9)),
         (_OPEN["range"], _each(lambda a: ((a >= 0) & (a <= 1)).all())),
@@ -708,7 +677,7 @@ _DESIGN = Exercise(
         (_OPEN["use"], _each(lambda a: in_use(a) > 0.7)),
         (_OPEN["own"], lambda results: not any(_is_known(a) for _, a in results)),
     ),
-    mistakes=_mistakes(
+    mistakes=mistakes(
         "my_schedule",
         ("starts late", _OPEN["clean"], lambda T: 0.9 * _sigmoid(T)),
         ("leaves the range", _OPEN["range"], lambda T: torch.linspace(1, -1, T + 1, dtype=torch.float64)),

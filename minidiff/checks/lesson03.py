@@ -10,25 +10,11 @@ from torch import nn
 from torch.distributions.transforms import AffineTransform
 
 from minidiff import data
-from minidiff.checks import Case, Exercise, Mistake
+from minidiff.checks import Case, Exercise
 from minidiff.checks.attempt import MUTATES
+from minidiff.checks.parts import methods, mistakes, uniform, whole
 from minidiff.train.objectives import VAEObjective
 from minidiff.vae import VAE, Gaussian, VAEConfig
-
-
-def _whole(g, low, high):
-    return int(torch.randint(low, high + 1, (), generator=g))
-
-
-def _uniform(g, low, high, *shape, dtype=torch.float64):
-    x = low + (high - low) * torch.rand(shape, generator=g, dtype=dtype)
-    return x if shape else x.item()
-
-
-def _mistakes(name, *named):
-    """Mistakes in one function, from (name, sentence, function)."""
-    return tuple(Mistake(f"{name}: {which}", sentence, {name: wrong}) for which, sentence, wrong in named)
-
 
 # 3.1 The reparameterisation trick
 
@@ -64,7 +50,7 @@ def _gradient(z):
 def _posterior(g, *shape, dtype=torch.float64, most=3):
     """mean, logvar and eps of a shape; logvar from -2 most to most."""
     mean, eps = torch.randn(2, *shape, generator=g, dtype=dtype)
-    return 2 * mean + 0.5, _uniform(g, -2 * most, most, *shape, dtype=dtype), eps
+    return 2 * mean + 0.5, uniform(g, -2 * most, most, *shape, dtype=dtype), eps
 
 
 def _sample_cases(g):
@@ -86,7 +72,7 @@ _REPARAMETERISE = Exercise(
     title="a sample that gradients flow through",
     reference={"reparameterise": reparameterise},
     cases=_sample_cases,
-    mistakes=_mistakes(
+    mistakes=mistakes(
         "reparameterise",
         (
             "the variance for the standard deviation",
@@ -205,7 +191,7 @@ _KL = Exercise(
     title="the KL divergence from the standard normal distribution",
     reference={"kl": kl},
     cases=_kl_cases,
-    mistakes=_mistakes(
+    mistakes=mistakes(
         "kl",
         (
             "mean for sum",
@@ -349,9 +335,9 @@ def _per_number(total, n):
 def _loss_cases(g):
     cases = []
     for b, height, width in ((3, 8, 16), (2, 24, 8), (5, 8, 8)):
-        x, y = _uniform(g, -1, 1, 2, b, 3, height, width, dtype=torch.float32)
-        mean, logvar, _ = _posterior(g, b, _whole(g, 2, 5), height // 4, width // 4, dtype=torch.float32)
-        cases.append(Case("vae_loss", (x, y, mean, logvar, _uniform(g, 0.1, 0.9))))
+        x, y = uniform(g, -1, 1, 2, b, 3, height, width, dtype=torch.float32)
+        mean, logvar, _ = _posterior(g, b, whole(g, 2, 5), height // 4, width // 4, dtype=torch.float32)
+        cases.append(Case("vae_loss", (x, y, mean, logvar, uniform(g, 0.1, 0.9))))
     return cases
 
 
@@ -359,7 +345,7 @@ _LOSS = Exercise(
     title="the loss of a VAE: distortion and rate",
     reference={"vae_loss": vae_loss},
     cases=_loss_cases,
-    mistakes=_mistakes(
+    mistakes=mistakes(
         "vae_loss",
         (
             "ignores the weight",
@@ -514,12 +500,12 @@ def _latents(g, *shape):
     """Latents whose pictures and channels differ in mean and spread, (B, C, h, w) float32."""
     ways = torch.linspace(1, 2, shape[0]).view(-1, 1, 1, 1), torch.linspace(0.5, 2.5, shape[1]).view(-1, 1, 1)
     spread, offset = ways[0] * ways[1], 3 * ways[0] + 2 * ways[1] - 5
-    return _uniform(g, 0.3, 6) * (torch.randn(shape, generator=g) * spread + offset)
+    return uniform(g, 0.3, 6) * (torch.randn(shape, generator=g) * spread + offset)
 
 
 def _scale_cases(g):
     def settings():
-        return _uniform(g, 0.1, 0.8), _uniform(g, 0.2, 1.5)
+        return uniform(g, 0.1, 0.8), uniform(g, 0.2, 1.5)
 
     large = [_latents(g, 3, c, 120, 100 + c) for c in (4, 5)]  # so large that n and n - 1 are the same
     small = [torch.randn(shape, generator=g) * 3 for shape in ((2, 4, 3, 5), (3, 2, 2, 4), (1, 6, 4, 4))]
@@ -535,7 +521,7 @@ _SCALING = Exercise(
     reference={"scaling_factor": scaling_factor, "to_latents": to_latents, "from_latents": from_latents},
     cases=_scale_cases,
     mistakes=(
-        *_mistakes(
+        *mistakes(
             "scaling_factor",
             (
                 "gives the standard deviation",
@@ -589,7 +575,7 @@ _SCALING = Exercise(
                 lambda latents: 0.18215,
             ),
         ),
-        *_mistakes(
+        *mistakes(
             "to_latents",
             (
                 "divides",
@@ -623,7 +609,7 @@ _SCALING = Exercise(
                 lambda mean, factor, shift: mean.sub_(shift).mul(factor),
             ),
         ),
-        *_mistakes(
+        *mistakes(
             "from_latents",
             (
                 "multiplies",
@@ -758,12 +744,12 @@ def _analyzer_cases(g):
 
     def settings():
         """Resolutions, channels and factor: not the default ones, and a ratio that is no whole number."""
-        factor, channels = (4, 8, 16)[_whole(g, 0, 2)], (5, 7, 11, 13)[_whole(g, 0, 3)]
-        return [factor * n for n in (_whole(g, 18, 29), _whole(g, 30, 49))], channels, factor
+        factor, channels = (4, 8, 16)[whole(g, 0, 2)], (5, 7, 11, 13)[whole(g, 0, 3)]
+        return [factor * n for n in (whole(g, 18, 29), whole(g, 30, 49))], channels, factor
 
     cases = []
     for method in ("pixel_size", "latent_size", "compression_ratio", "memory_saved_mb", "latent_steps"):
-        cases.append(case(method, (256, 512, 768, 1024)[_whole(g, 0, 3)]))
+        cases.append(case(method, (256, 512, 768, 1024)[whole(g, 0, 3)]))
         for made_with in (settings(), ((320,), 5, 4), settings()):
             cases.append(case(method, made_with[0][-1], made_with=made_with))
     other = ((96, 192), 6, 4), 30
@@ -771,18 +757,6 @@ def _analyzer_cases(g):
         case("print_table", printed=_table(VAECompressionAnalyzer(), 50)),
         case("print_table", other[1], made_with=other[0], printed=_table(VAECompressionAnalyzer(*other[0]), other[1])),
     ]
-
-
-def _method(name, *named):
-    """Mistakes in one method, from (name, sentence, method)."""
-    return tuple(
-        Mistake(
-            f"{name}: {which}",
-            sentence,
-            {"VAECompressionAnalyzer": type("Wrong", (VAECompressionAnalyzer,), {name: wrong})},
-        )
-        for which, sentence, wrong in named
-    )
 
 
 def _without(column):
@@ -820,7 +794,8 @@ _ANALYZER = Exercise(
     reference={"VAECompressionAnalyzer": VAECompressionAnalyzer},
     cases=_analyzer_cases,
     mistakes=(
-        *_method(
+        *methods(
+            VAECompressionAnalyzer,
             "pixel_size",
             (
                 "forgets the colours",
@@ -843,7 +818,8 @@ _ANALYZER = Exercise(
                 lambda self, r: self.latent_channels * r * r,
             ),
         ),
-        *_method(
+        *methods(
+            VAECompressionAnalyzer,
             "latent_size",
             (
                 "shrinks one side only",
@@ -877,7 +853,8 @@ _ANALYZER = Exercise(
                 lambda self, r: float(VAECompressionAnalyzer.latent_size(self, r)),
             ),
         ),
-        *_method(
+        *methods(
+            VAECompressionAnalyzer,
             "compression_ratio",
             (
                 "upside down",
@@ -906,7 +883,8 @@ _ANALYZER = Exercise(
                 lambda self, r: float(self.pixel_size(r) // self.latent_size(r)),
             ),
         ),
-        *_method(
+        *methods(
+            VAECompressionAnalyzer,
             "memory_saved_mb",
             (
                 "counts numbers",
@@ -944,7 +922,8 @@ _ANALYZER = Exercise(
                 lambda self, r: (self.latent_size(r) - self.pixel_size(r)) * 4 / 1e6,
             ),
         ),
-        *_method(
+        *methods(
+            VAECompressionAnalyzer,
             "latent_steps",
             (
                 "rounds up",
@@ -972,7 +951,8 @@ _ANALYZER = Exercise(
                 lambda self, r: (self.pixel_size(r) - self.latent_size(r)) // self.latent_size(r),
             ),
         ),
-        *_method(
+        *methods(
+            VAECompressionAnalyzer,
             "print_table",
             (
                 "leaves out the memory",
@@ -1091,7 +1071,7 @@ def _wires(pictures):
 
 def _codec_cases(g):
     """Their numbers, the pictures, and once more the same pictures, while the codec is given others."""
-    first = data.EVAL_SEED + _whole(g, 0, 200)
+    first = data.EVAL_SEED + whole(g, 0, 200)
     x, others = data.batch([data.scene(first + i) for i in range(12)]).chunk(2)
     wire, wire_with_other_pictures, numbers = _wires(len(x))
     return [
@@ -1175,7 +1155,7 @@ _OPEN = Exercise(
             lambda results: all(psnr(x, got).mean() > psnr(x, pooled(x)).mean() + 0.3 for x, got in _pictures(results)),
         ),
     ),
-    mistakes=_mistakes(
+    mistakes=mistakes(
         "codec",
         ("sends too much", _CODEC["size"], lambda x, wire: _decompress(wire(_compress(x, NUMBERS)))),
         ("leaves the range", _CODEC["range"], lambda x, wire: 3 * codec(x, wire)),
