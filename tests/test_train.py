@@ -193,6 +193,19 @@ def test_two_processes_train_one_model(tmp_path):
     load(VAE, tmp_path / "vae.safetensors")
 
 
+def test_a_card_adds_up_all_sittings(tmp_path):
+    from minidiff.train.__main__ import history
+
+    first = {"command": "a", "steps": 30, "minutes": 1.5}
+    second = {"command": "b", "steps": 400, "minutes": 3.5, "before": [first]}
+    before = history(second)
+    assert before == [first, {"command": "b", "steps": 370, "minutes": 2.0}]
+    list(train(Regression(), Settings(5, 8, 0.05), accelerator("cpu"), tmp_path, command="c", before=before))
+    card = json.loads((tmp_path / "line.json").read_text())
+    assert card["steps"] == 405 and card["minutes"] == 3.5
+    assert history(card)[-1] == {"command": "c", "steps": 5, "minutes": 0.0}
+
+
 @pytest.mark.parametrize("wrong, message", [
     (["vae", "--steps", "0"], "error: argument --steps: got 0, expected a whole number from 1; see"),
     (["vae", "--lr", "fast"], "error: argument --lr: got fast, expected a number from 1e-09 to 1; see"),

@@ -89,8 +89,9 @@ def train(
     """Muon for the matrices, AdamW (Loshchilov & Hutter 2019) for the rest. Yields each step, until `settings.steps`.
 
     With a folder it writes there, every `settings.every` steps and at the end: the averaged weights and, as JSON beside
-    them, `card` with settings, minutes, loss curve and measures; samples/*.png; and checkpoint.safetensors, from which
-    the same call goes on. In the end `objective.model` holds the averaged weights.
+    them, `card` with settings, loss curve, measures, and steps and minutes, to which those of card["before"] are added;
+    samples/*.png; and checkpoint.safetensors, from which the same call goes on. In the end `objective.model` holds the
+    averaged weights.
 
     FloatingPointError if the loss is not finite; WeightsError if the folder's checkpoint is damaged or of another run.
     """
@@ -191,8 +192,11 @@ class Run:
         with torch.no_grad():
             self.model.eval()
             picture, measures = self.objective.look()
-            card = self.card | {"settings": asdict(self.settings), "steps": len(self.losses)}
-            card |= {"minutes": round(self.seconds / 60, 1), "cores": os.cpu_count(), "measures": measures}
+            before = self.card.get("before", [])  #  what the weights that it started from had learned for
+            steps = len(self.losses) + sum(card["steps"] for card in before)
+            minutes = round(self.seconds / 60 + sum(card["minutes"] for card in before), 1)
+            card = self.card | {"settings": asdict(self.settings), "steps": steps, "minutes": minutes}
+            card |= {"cores": os.cpu_count(), "measures": measures}
             name = type(self.model).__name__.lower()
             save(self.model, self.folder / f"{name}.safetensors", **card, loss_curve=self.curve())
             self.model.train()

@@ -1,6 +1,7 @@
 """python -m minidiff.train vae|clip|judge|unet"""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def history(card: dict) -> list[dict]:
+    """The trainings behind a card, first one first: command, steps and minutes of each."""
+    before = card.get("before", [])
+    steps, minutes = (card[name] - sum(each[name] for each in before) for name in ("steps", "minutes"))
+    return [*before, {"command": card["command"], "steps": steps, "minutes": round(minutes, 1)}]
+
+
 def main(argv: list[str] | None = None) -> None:
     args = arguments(argv)
     base = DEFAULTS[args.model]
@@ -82,6 +90,8 @@ def main(argv: list[str] | None = None) -> None:
         objective = UNetObjective(model, vae, clip.text_model, tokenizer, args.scenes, world, cache, judge)
 
     card = {"command": " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])}
+    if args.init and args.init.with_suffix(".json").is_file():
+        card["before"] = history(json.loads(args.init.with_suffix(".json").read_text(encoding="utf-8")))
     if args.model == "unet":
         card |= {"scenes": args.scenes, "world": args.world}
     machine = accelerator(args.device)
