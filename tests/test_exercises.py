@@ -365,20 +365,20 @@ def test_drift_is_seen_and_mended(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_nbgrader_gives_the_solution_full_marks_and_an_untouched_notebook_none(tmp_path):
+@pytest.mark.parametrize("path", UNTOUCHED, ids=lambda path: path.name)
+def test_nbgrader_gives_the_solution_full_marks_and_an_untouched_notebook_none(path, tmp_path):
     pytest.importorskip("nbgrader")
     from nbgrader.api import Gradebook
     from nbgrader.apps import NbGraderAPI
     from traitlets.config import Config
 
-    name = UNTOUCHED[0].name
     for folder, source in [
         ("source/one", "solutions"),
         ("submitted/right/one", "solutions"),
         ("submitted/untouched/one", "exercises"),
     ]:
         (tmp_path / folder).mkdir(parents=True)
-        shutil.copy(ROOT / source / name, tmp_path / folder)
+        shutil.copy(ROOT / source / path.name, tmp_path / folder)
     config = Config()
     config.CourseDirectory.root = str(tmp_path)
     config.CourseDirectory.db_url = f"sqlite:///{tmp_path}/gradebook.db"
