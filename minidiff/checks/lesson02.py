@@ -608,8 +608,8 @@ _LOSS = Exercise(
     ),
     hints=(
         "Three lines: make x_t, let the net guess, compare.",
-        "alpha_bar[t] picks one number a sample. Shape it to (B, 1, 1, ...) with as many ones as x0 needs, "
-        "and give it the dtype of x0: .reshape(-1, *[1] * (x0.ndim - 1)).to(x0).",
+        "alpha_bar[t] picks one number a sample. Reshape it to (B, 1, 1, ...), with as many axes as x0 has, "
+        "and give it the dtype of x0.",
         "The net is told one time for each sample, counted from 0. It answers with its guess of eps.",
         "Nothing random here: the noise is an argument. "
         "Keep to torch's functions and away from .item() and torch.no_grad(), so that the gradient finds its way back.",
@@ -857,8 +857,8 @@ _SAMPLE = Exercise(
         "Under the share's fraction stands the noise of all the steps up to t.",
         "beta-tilde is beta times two amounts of noise, one over the other: that before this step and that after it. "
         "At t = 1 it is 0 by itself, because alpha_bar[0] = 1.",
-        "The loop: zip(range(T, 0, -1), noises). One less than the length of alpha_bar is T.",
-        "The net wants a time for each sample: torch.full((len(x),), t - 1, device=x.device).",
+        "The loop: t goes down from T, one less than the length of alpha_bar, and each step takes its own noise.",
+        "The net wants a time for each sample, counted from 0: torch.full gives as many as x has.",
     ),
 )
 
@@ -1255,9 +1255,8 @@ _EVALUATOR = Exercise(
         ),
     ),
     hints=(
-        "The constructor: g = torch.Generator().manual_seed(seed), kept as an attribute, then torch.randn(..., "
-        "generator=g) twice and torch.randint(0, T, (n_samples,), generator=g). "
-        "torch.manual_seed would change the random numbers of the whole notebook.",
+        "The constructor: one torch.Generator, seeded and kept as an attribute. torch.randn and torch.randint take it "
+        "as generator=. torch.manual_seed would change the random numbers of the whole notebook.",
         "xt: exercise 1.3 again, with alpha_bars[t], because t is 0-based here and alpha_bars has no clean entry.",
         "perfect_predictor: a dictionary from a timestep, int(t), to the noise of its sample. "
         "torch.stack makes a batch of a list.",
