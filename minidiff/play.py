@@ -48,8 +48,8 @@ def play(draw: Callable[..., Image | Figure], **dials: Sequence) -> None:
 def _widget(draw, dials, middle):
     from ipywidgets import Image, SelectionSlider, VBox
 
-    picture = Image(format="png", value=_png(_image(draw(**middle))), layout={"max_width": "100%"})
-    picture.layout.width = "max-content"
+    picture = Image(format="png", value=_png(_image(draw(**middle))))
+    picture.layout.width, picture.layout.max_width = "max-content", "100%"
     sliders = {
         name: SelectionSlider(
             options=[(str(value), value) for value in values], value=middle[name], description=name.replace("_", " ")
