@@ -1,4 +1,4 @@
-"""The command line: pictures from prompts."""
+"""The command line: pictures from prompts, and from pictures."""
 
 import argparse
 import os
@@ -14,6 +14,9 @@ EXAMPLES = """examples:
   python -m minidiff "big red apple on blue" --out apple.png
   python -m minidiff "fox above rocket on green" --seed 3 --steps 25 --guidance 4 --sampler ddim
   python -m minidiff "cat in snow" "sketch of owl on white" "car left of tree in meadow" --out grid.png
+  python -m minidiff "big pear on blue" --image apple.png --strength 0.7
+  python -m minidiff "bee above apple on blue" --image apple.png --mask mask.png
+  python -m minidiff "red apple on blue" --image apple.png --margins 32 0 32 0
 
 The model knows these sentences (objects, styles and places: DATA_CARD.md):
   [sketch|silhouette|pixel art of] [small|big] OBJECT [at left|at right|at top|at bottom] PLACE
@@ -38,6 +41,20 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--sampler", choices=SAMPLERS, default="ddim", help="(%(default)s)")
     parser.add_argument("--negative", default="", metavar="PROMPT", help="what to keep away from")
     parser.add_argument(
+        "--image", type=Path, metavar="FILE", help="redraw this picture, instead of drawing from nothing"
+    )
+    parser.add_argument(
+        "--strength", type=number(float, 0, 1), default=0.8, help="of the image, how much is redrawn (%(default)s)"
+    )
+    parser.add_argument("--mask", type=Path, metavar="FILE", help="of the image, white is redrawn, the rest is kept")
+    parser.add_argument(
+        "--margins",
+        type=number(int, 0),
+        nargs=4,
+        metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+        help="pixels to draw around the image",
+    )
+    parser.add_argument(
         "--weights", default="openmoji", metavar="FOLDER", help="your own weights, not the shipped ones"
     )
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
@@ -52,10 +69,25 @@ def check_writable(path: Path) -> None:
         raise ValueError(f"--out is {path}, which cannot be written: give a file in a folder that exists and is yours")
 
 
+def read(option: str, path: Path | None) -> Image.Image | None:
+    """The picture in a file. ValueError, naming the option, if there is none."""
+    if path is None:
+        return None
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except FileNotFoundError as error:
+        raise ValueError(f"{option} is {path}, and there is no such file") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  #  what Pillow raises for damaged files
+        raise ValueError(f"{option} is {path}, which cannot be read as a picture: {error}") from error
+
+
 def main(argv: list[str] | None = None) -> None:
     start = time.perf_counter()
     args = arguments(argv)
     check_writable(args.out)
+    image, mask = read("--image", args.image), read("--mask", args.mask)
 
     # torch takes seconds to import: not before the arguments are known to be right
     from minidiff import sample
@@ -70,6 +102,10 @@ def main(argv: list[str] | None = None) -> None:
         guidance=args.guidance,
         sampler=getattr(sample, args.sampler),
         seed=args.seed,
+        image=image,
+        strength=args.strength,
+        mask=mask,
+        margins=tuple(args.margins) if args.margins else None,
         progress=sys.stderr.isatty(),
     )
     picture = images[0] if len(images) == 1 else grid(images, captions=args.prompt)

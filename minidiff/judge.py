@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from minidiff import data, sample
+from minidiff import controlnet, data, sample
 from minidiff.cli import SAMPLERS, Parser, number, run
 from minidiff.convert import load
 from minidiff.data import EVAL_SEED, OBJECTS, PLACES, POSITIONS, SIZES, STYLES, Scene, Spec, World
@@ -118,8 +119,8 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 
 def edges(picture: np.ndarray) -> np.ndarray:
-    """Where a picture (H, W, 3) uint8 has an edge, (H, W) bool (Canny 1986, by OpenCV)."""
-    return cv2.Canny(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), 100, 200) > 0
+    """Where a picture (H, W, 3) uint8 has an edge, (H, W) bool: black in the hint that `controlnet.edges` makes."""
+    return np.asarray(controlnet.edges(Image.fromarray(picture)).convert("L")) == 0
 
 
 def edge_f1(found: np.ndarray, truth: np.ndarray) -> float:

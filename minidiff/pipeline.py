@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from minidiff import convert, data
-from minidiff.canvas import Canvas
+from minidiff.canvas import Canvas, one_or_each, size
 from minidiff.clip import CLIP, CLIPText
 from minidiff.convert import WeightsError, load
 from minidiff.denoise import Prediction, V, denoiser
@@ -131,7 +131,8 @@ class StableDiffusion:
         strength   the share of the steps that are done on it, in (0, 1]: small keeps it, 1 all but forgets it
         mask       of the image, white (or True, or 1) is redrawn; all else is kept, pixel for pixel
         margins    (left, top, right, bottom) pixels to add around the image, drawn from nothing, as if masked
-        control    (controlnet, hint, scale) or a list of them; the hint a picture such as it was trained on
+        control    (controlnet, hint, scale) or a list of them; the hint a picture such as it was trained on, or a list
+                   of one for each prompt
         latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
         trace      return a Trace, whose .images the pictures are
 
@@ -254,15 +255,16 @@ class StableDiffusion:
         return x, known, redrawn
 
     def _hints(self, control, x: Tensor) -> list[tuple]:
-        """`control` as a list of (controlnet, hint, scale), each hint a tensor (1, 3, H, W) in [0, 1], checked."""
+        """`control` as a list of (controlnet, hints, scale), hints a tensor (1 or B, 3, H, W) in [0, 1], checked."""
         expected, out = f"{self.factor * x.shape[3]}x{self.factor * x.shape[2]}", []
         for item in [control] if isinstance(control, tuple) else control or []:
-            if len(item) != 3 or not isinstance(item[1], Image.Image):
-                raise ValueError(f"control is {item!r}, expected (controlnet, hint, scale), the hint a PIL image")
+            if len(item) != 3:
+                raise ValueError(f"control is {item!r}, expected (controlnet, hint, scale)")
             controlnet, hint, scale = item
-            if f"{hint.width}x{hint.height}" != expected:
-                raise ValueError(f"the hint is {hint.width}x{hint.height} pixels, expected the picture's {expected}")
-            out.append((controlnet, ((to_tensor([hint]) + 1) / 2).to(self.device), scale))
+            hints = to_tensor(one_or_each("the hint", hint, len(x)))
+            if size(hints) != expected:
+                raise ValueError(f"the hint is {size(hints)} pixels, expected the picture's {expected}")
+            out.append((controlnet, ((hints + 1) / 2).to(self.device), scale))
         return out
 
     def _check(self, prompts, negatives, steps, guidance, sampler) -> None:

@@ -2,13 +2,15 @@
 
 import dataclasses
 
+import numpy as np
 import oracle
 import pytest
 import torch
 from diffusers import ControlNetModel
 from diffusers.models.controlnets import MultiControlNetModel
+from PIL import Image
 
-from minidiff.controlnet import ControlNet
+from minidiff.controlnet import ControlNet, edges
 from minidiff.convert import their_name
 from minidiff.denoise import EPS, denoiser
 from minidiff.guide import cfg, controlled
@@ -139,3 +141,14 @@ def test_the_config_is_that_of_the_unet():
     same = {field.name for field in dataclasses.fields(UNetConfig)}
     assert {name: getattr(controlnet.config, name) for name in same} == dataclasses.asdict(SMALL)
     assert controlnet.config.conditioning_channels == 1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
+def test_edges_of_any_picture_are_a_hint(mode):
+    picture = Image.new("RGB", (40, 32), "white")
+    picture.paste("navy", (10, 8, 30, 24))
+    hint = np.asarray(edges(picture.convert(mode)))
+    assert hint.shape == (32, 40, 3) and set(np.unique(hint)) == {0, 255}
+    ys, xs = np.nonzero(hint[..., 0] == 0)
+    inside = (xs > 11) & (xs < 28) & (ys > 9) & (ys < 22)
+    assert len(xs) > 50 and not inside.any() and xs.min() >= 9 and xs.max() <= 30 and ys.min() >= 7 and ys.max() <= 24

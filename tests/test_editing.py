@@ -152,6 +152,9 @@ def test_everything_at_once(pipe, image, controlnet):
     (dict(image=[Image.new("RGB", (128, 128))] * 2), "expected a PIL image, or a list of 1"),
     (dict(image=Image.new("RGB", (100, 128))), "the image is 100x128 pixels, expected multiples of 8"),
     (dict(image=True, mask=np.ones((64, 128), bool)), "the mask is 128x64 pixels, expected the image's 128x128"),
+    (dict(image=True, mask=np.ones((128, 128, 3), bool)), "the mask has shape .128, 128, 3., expected .height, width."),
+    (dict(image=True, mask=np.zeros((128, 128))), "nothing in the mask is white"),
+    (dict(image=True, mask=np.ones((128, 128), np.uint8)), "nothing in the mask is white, expected white .255, True"),
     (dict(image=True, margins=(1, 0, 0, 0)), "the image with its margins is 129x128 pixels"),
     (dict(image=True, margins=(0, 0, 0, 0)), "expected .left, top, right, bottom. pixels, not all 0"),
     (dict(image=True, margins=(8, 8)), "expected .left, top, right, bottom. pixels"),
@@ -159,7 +162,7 @@ def test_everything_at_once(pipe, image, controlnet):
     (dict(image=True, strength=1.5), "strength is 1.5, expected a number above 0, to 1"),
     (dict(image=True, strength=0.1, steps=5), "strength 0.1 of 5 steps is no step: give at least 0.2"),
     (dict(image=True, latents=torch.zeros(1, 4, 16, 16)), "got latents and an image, expected one of them"),
-    (dict(control=(None, "hint.png", 1)), "expected .controlnet, hint, scale., the hint a PIL image"),
+    (dict(control=(None, "hint.png", 1)), "the hint is .*expected a PIL image, or a list of 1"),
     (dict(control=(None, Image.new("RGB", (64, 128)), 1.0)), "the hint is 64x128 pixels, expected .* 128x128"),
 ])  # fmt: skip
 def test_arguments_that_make_no_sense(pipe, image, arguments, message):

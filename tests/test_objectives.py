@@ -2,16 +2,26 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from minidiff import data
 from minidiff.clip import CLIP, CLIPText
+from minidiff.controlnet import ControlNet
 from minidiff.data import SMALL, parse, scene
-from minidiff.judge import Judge, labels
+from minidiff.judge import Judge, edges, labels
+from minidiff.show import to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Settings, accelerator, train
-from minidiff.train.objectives import CLIPObjective, JudgeObjective, UNetObjective, VAEObjective
+from minidiff.train.objectives import (
+    HINTS,
+    CLIPObjective,
+    ControlNetObjective,
+    JudgeObjective,
+    UNetObjective,
+    VAEObjective,
+)
 from minidiff.unet import UNet, UNetConfig
 from minidiff.vae import VAE
 
@@ -121,6 +131,56 @@ def test_the_loop_prepares_and_trains_it(unet_objective):
     assert math.isfinite(step.loss) and step.loss > 0
     assert unet_objective.latents.dtype == torch.float16
     assert (unet_objective.latents - before).abs().max() < 0.05 * before.abs().max()
+
+
+@pytest.fixture
+def controlnet_objective(unet_objective, tokenizer):
+    unet, of = unet_objective.model.eval(), unet_objective
+    controlnet = ControlNet.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
+    objective = ControlNetObjective(controlnet, unet, "lines", of.vae, of.text, tokenizer, 20, SMALL, of.cache)
+    objective.prepare()
+    return objective
+
+
+def test_hints_belong_to_the_scenes():
+    scenes = [data.Scene(parse("fox on blue"), seed) for seed in (1, 2)]
+    lines, canny = (np.asarray(HINTS["lines"](scene).convert("L")) for scene in scenes)
+    assert (lines == scenes[0].lines).all(), "odd seeds: line art"
+    assert ((canny == 0) == edges(scenes[1].image)).all(), "even seeds: the picture's edges"
+    boxes = np.asarray(HINTS["boxes"](scenes[0]).convert("L"))
+    left, top, right, bottom = scenes[0].boxes[0]
+    assert (boxes[top, left:right] == 0).all() and (boxes[top:bottom, right - 1] == 0).all()
+    assert boxes[top + 2 : bottom - 2, left + 2 : right - 2].min() == 255 == boxes[: top - 1].min()
+
+
+def test_controlnet_sees_its_scenes_hints_and_half_of_the_captions(controlnet_objective, tokenizer):
+    indices = torch.arange(400)
+    batch = controlnet_objective.batch(indices)
+    rows, _ = controlnet_objective.rows(indices)
+    for i in range(4):
+        shown = HINTS["lines"](scene(int(rows[i]), SMALL))
+        assert (batch["hint"][i] * 2 - 1 - to_tensor([shown])[0]).abs().max() < 1e-6
+        assert (batch["x0"][i] == controlnet_objective.latents[rows[i]]).all()
+    empty = (batch["ids"] == tokenizer("")[0]).all(1).float().mean().item()
+    assert abs(empty - 0.5) < 3 * (0.25 / 400) ** 0.5, "three standard errors"
+
+
+def test_controlnet_begins_as_the_unet_and_learns_alone(controlnet_objective):
+    unet = controlnet_objective.unet
+    before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
+    batch = controlnet_objective.batch(torch.arange(4))
+    plain = controlnet_objective.loss(unet, rng(), batch["x0"], batch["ids"])
+    assert controlnet_objective(rng(), **batch).item() == plain.item(), "zero convolutions"
+    list(train(controlnet_objective, Settings(steps=3, batch=4, lr=1e-2, warmup=1), accelerator("cpu")))
+    assert controlnet_objective(rng(), **batch).item() != plain.item()
+    assert all((tensor == before[name]).all() for name, tensor in unet.state_dict().items()), "bit for bit"
+
+
+def test_controlnet_is_measured_with_and_without_control(controlnet_objective):
+    with torch.no_grad():
+        picture, measures = controlnet_objective.look()
+    assert picture.width > 6 * 128 and set(measures) == {"edge_f1", "edge_f1_without_control"}
+    assert measures["edge_f1"] == measures["edge_f1_without_control"], "it has learned nothing yet"
 
 
 def test_labels_hold_the_whole_caption():

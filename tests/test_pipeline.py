@@ -175,6 +175,23 @@ def test_shipped_weights_draw_the_same_from_python_and_from_the_command_line(tmp
     assert difference([shown], pipe(PROMPTS[0], seed=3, steps=4, progress=False)) == 0
 
 
+def test_a_picture_is_redrawn_from_the_command_line_as_from_python(tmp_path):
+    image = Image.effect_noise((128, 128), 60)
+    mask = Image.new("L", (128, 128))
+    mask.paste(255, (32, 32, 96, 96))
+    image.save(tmp_path / "image.png"), mask.save(tmp_path / "mask.png")
+    files = ["--image", tmp_path / "image.png", "--mask", tmp_path / "mask.png"]
+    pipe = StableDiffusion.from_pretrained("openmoji", device="cpu")
+    for options, given in (
+        (files[:2] + ["--strength", 0.5], {"image": image, "strength": 0.5}),
+        (files, {"image": image, "mask": mask}),
+        (files[:2] + ["--margins", 8, 0, 16, 0], {"image": image, "margins": (8, 0, 16, 0)}),
+    ):
+        command(PROMPTS[0], *options, "--steps", 4, "--out", tmp_path / "out.png")
+        expected = pipe(PROMPTS[0], steps=4, progress=False, **given)
+        assert difference([Image.open(tmp_path / "out.png")], expected) == 0
+
+
 def test_several_prompts_make_a_grid(tmp_path):
     command(*PROMPTS, "sun on blue", "--steps", 1, "--out", tmp_path / "grid.jpg")
     width, height = Image.open(tmp_path / "grid.jpg").size
@@ -192,6 +209,11 @@ def test_several_prompts_make_a_grid(tmp_path):
     (["fox", "--device", "quantum"], "error: device 'quantum' is not there, expected one of: "),
     (["fox", "--out", "fox"], "error: --out is fox, expected a picture file: name it .png or .jpg"),
     (["fox", "--out", "no/such/folder/fox.png"], "cannot be written: give a file in a folder that exists"),
+    (["fox", "--image", "fox.png"], "error: --image is fox.png, and there is no such file"),
+    (["fox", "--mask", __file__], "which cannot be read as a picture: cannot identify"),
+    (["fox", "--margins", "8", "0", "8"], "error: argument --margins: expected 4 arguments"),
+    (["fox", "--margins", "8", "0", "8", "0"], "error: got a mask or margins without an image"),
+    (["fox", "--strength", "2"], "error: argument --strength: got 2, expected a number from 0 to 1"),
     (["fox", "--weights", "nowhere"], "error: no weights 'nowhere': give 'openmoji'"),
 ])  # fmt: skip
 def test_bad_options_are_one_line_and_exit_code_2(wrong, message, tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Training: one loop, which knows nothing of what it trains. `python -m minidiff.train vae|clip|judge|unet`
+"""Training: one loop, which knows nothing of what it trains. `python -m minidiff.train vae|clip|judge|unet|controlnet`
 
 Batches and noise are functions of the seed and the step, so a run that was stopped goes on as if it had not been.
 """

@@ -1,4 +1,4 @@
-"""python -m minidiff.train vae|clip|judge|unet"""
+"""python -m minidiff.train vae|clip|judge|unet|controlnet"""
 
 import argparse
 import json
@@ -10,12 +10,20 @@ import torch
 from minidiff import data
 from minidiff.cli import Parser, number, run
 from minidiff.clip import CLIP
+from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.judge import Judge
 from minidiff.pipeline import WEIGHTS
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Settings, accelerator, train
-from minidiff.train.objectives import CLIPObjective, JudgeObjective, UNetObjective, VAEObjective
+from minidiff.train.objectives import (
+    HINTS,
+    CLIPObjective,
+    ControlNetObjective,
+    JudgeObjective,
+    UNetObjective,
+    VAEObjective,
+)
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
@@ -25,7 +33,10 @@ DEFAULTS = {
     "clip": Settings(steps=3000, batch=128, lr=1e-3, weight_decay=0.1),
     "judge": Settings(steps=6000, batch=64, lr=2e-3),
     "unet": Settings(steps=40000, batch=64, lr=1e-3),
+    "controlnet": Settings(steps=4000, batch=32, lr=1e-3),
 }
+
+HINT_EMBEDDING = {"conditioning_embedding_out_channels": (16, 32, 64, 96)}  #  two ControlNets must fit into 18 MB
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -49,10 +60,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         )
         p.add_argument("--init", type=Path, help="start from the weights in this file instead of from random ones")
         p.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
-        if name == "unet":
-            p.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the VAE and the CLIP it works with")
+        if name in ("unet", "controlnet"):
+            p.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the models it works with")
             p.add_argument("--scenes", type=number(int, 1), default=30000, help="how many scenes to learn from")
             p.add_argument("--world", choices=("full", "small"), default="full")
+        if name == "controlnet":
+            p.add_argument("--hint", choices=HINTS, default="lines", help="line art and edges, or the objects' boxes")
     return parser.parse_args(argv)
 
 
@@ -82,18 +95,28 @@ def main(argv: list[str] | None = None) -> None:
         objective = JudgeObjective(load(Judge, args.init) if args.init else Judge())
     else:
         vae, clip = load(VAE, args.weights / "vae.safetensors"), load(CLIP, args.weights / "clip.safetensors")
-        model = load(UNet, args.init) if args.init else UNet()
         world = {"full": data.FULL, "small": data.SMALL}[args.world]
-        tokenizer = Tokenizer.load(args.weights)
-        cache = args.out / "latents.safetensors"
         judge = load(Judge, WEIGHTS / "judge.safetensors")
-        objective = UNetObjective(model, vae, clip.text_model, tokenizer, args.scenes, world, cache, judge)
+        frozen = (
+            vae,
+            clip.text_model,
+            Tokenizer.load(args.weights),
+            args.scenes,
+            world,
+            args.out / "latents.safetensors",
+        )
+        if args.model == "unet":
+            model = load(UNet, args.init) if args.init else UNet()
+            objective = UNetObjective(model, *frozen, judge)
+        else:
+            unet = load(UNet, args.weights / "unet.safetensors")
+            model = load(ControlNet, args.init) if args.init else ControlNet.from_unet(unet, **HINT_EMBEDDING)
+            objective = ControlNetObjective(model, unet, args.hint, *frozen)
 
     card = {"command": " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])}
     if args.init and args.init.with_suffix(".json").is_file():
         card["before"] = history(json.loads(args.init.with_suffix(".json").read_text(encoding="utf-8")))
-    if args.model == "unet":
-        card |= {"scenes": args.scenes, "world": args.world}
+    card |= {name: value for name, value in vars(args).items() if name in ("scenes", "world", "hint")}
     machine = accelerator(args.device)
     try:
         args.out.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,13 @@
-"""What each model learns from what: the objectives behind `python -m minidiff.train vae|clip|judge|unet`."""
+"""What each model learns from what: the objectives behind `python -m minidiff.train vae|clip|judge|unet|controlnet`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -13,8 +15,10 @@ from tqdm.auto import tqdm
 
 from minidiff import data, judge, show
 from minidiff.clip import CLIP, CLIPText, contrastive_loss
+from minidiff.controlnet import ControlNet, edges
 from minidiff.data import EVAL_SEED, OPPOSITE, Scene, World
 from minidiff.denoise import V, loss
+from minidiff.guide import controlled
 from minidiff.judge import Judge
 from minidiff.pipeline import StableDiffusion
 from minidiff.schedule import Discrete, cosine_betas
@@ -145,6 +149,8 @@ class UNetObjective(Objective):
     With `judge`, what it says of pictures of 64 captions that were not trained on is among the measures.
     """
 
+    empty = 0.1  #  share of the captions that are left out
+
     prompts = (
         "red apple on white", "fox in meadow", "big sun at top in sea", "small green apple on pink",
         "sketch of dog on yellow", "silhouette of giraffe in desert", "pixel art of castle in space", "cat in snow",
@@ -202,19 +208,29 @@ class UNetObjective(Objective):
         return latents, ids
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        rows, dropped = self.rows(indices)
+        return {"x0": self.latents[rows].float(), "ids": torch.where(dropped[:, None], self.null, self.ids[rows])}
+
+    def rows(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of the scenes these samples are, and whether their captions are left out, both (B,)."""
         rng = torch.Generator().manual_seed(int(indices[0]))
         rows = torch.randint(self.n, (len(indices),), generator=rng)
-        dropped = torch.rand(len(rows), 1, generator=rng) < 0.1
-        return {"x0": self.latents[rows].float(), "ids": torch.where(dropped, self.null, self.ids[rows])}
+        return rows, torch.rand(len(rows), generator=rng) < self.empty
 
     def forward(self, generator: torch.Generator, x0: Tensor, ids: Tensor) -> Tensor:
+        return self.loss(self.model, generator, x0, ids)
+
+    def loss(self, net: Callable, generator: torch.Generator, x0: Tensor, ids: Tensor) -> Tensor:
         with torch.no_grad():
             context = self.text(ids)
         t = torch.randint(1, self.schedule.T + 1, (len(x0),), generator=generator, device=x0.device)
-        return loss(self.model, x0, t, context, self.schedule, V, generator=generator).mean()
+        return loss(net, x0, t, context, self.schedule, V, generator=generator).mean()
+
+    def pipeline(self, unet: UNet) -> StableDiffusion:
+        return StableDiffusion(self.vae, unet, self.text, self.tokenizer, self.schedule)
 
     def look(self):
-        pipe = StableDiffusion(self.vae, self.model, self.text, self.tokenizer, self.schedule)
+        pipe = self.pipeline(self.model)
         pictures = pipe(self.prompts, steps=20, progress=False)
         picture = show.grid(pictures, columns=6, captions=self.prompts)
         if self.judge is None:
@@ -223,3 +239,53 @@ class UNetObjective(Objective):
         _, answers = judge.read(self.judge, judge.draw(pipe, shown, steps=20))
         measured = judge.adherence(answers, [scene.spec for scene in shown])
         return picture, {name: round(value, 4) for name, value in measured.items()}
+
+
+def _edges(scene: Scene) -> Image.Image:
+    """Line art of every second scene, the edges of the others: a scribble will do as a hint, and so will a picture."""
+    return Image.fromarray(scene.lines).convert("RGB") if scene.seed % 2 else edges(Image.fromarray(scene.image))
+
+
+HINTS = {"lines": _edges, "boxes": lambda scene: Image.fromarray(scene.layout).convert("RGB")}
+
+
+class ControlNetObjective(UNetObjective):
+    """The U-Net's loss, its states steered by a ControlNet that sees a hint (Zhang et al. 2023, eq. 5).
+
+    Only the ControlNet learns. `hint` is one of HINTS. Half of the captions are left empty (section 3.4), so that it
+    learns to say what the hint shows.
+    """
+
+    empty = 0.5
+
+    def __init__(self, model: ControlNet, unet: UNet, hint: str, *args, **kwargs):
+        super().__init__(model, *args, **kwargs)
+        self.unet, self.hint = unet.requires_grad_(False), HINTS[hint]
+
+    def batch(self, indices: Tensor) -> dict[str, Tensor]:
+        rows, _ = self.rows(indices)
+        hints = show.to_tensor([self.hint(scene) for scene in scenes(rows, self.world)])
+        return super().batch(indices) | {"hint": (hints + 1) / 2}
+
+    def forward(self, generator: torch.Generator, x0: Tensor, ids: Tensor, hint: Tensor) -> Tensor:
+        return self.loss(controlled(self.unet, self.model, hint), generator, x0, ids)
+
+    def look(self):
+        """Twelve hints and what is drawn from them; how well the edges agree with the scene's, and without control."""
+        shown = scenes(torch.arange(EVAL_SEED, EVAL_SEED + 32), self.world)
+        captions, hints = [scene.caption for scene in shown], [self.hint(scene) for scene in shown]
+        pipe = self.pipeline(self.unet)
+        pictures = {
+            "edge_f1": pipe(captions, steps=15, progress=False, control=(self.model, hints, 1.0)),
+            "edge_f1_without_control": pipe(captions, steps=15, progress=False),
+        }
+        truth = [judge.edges(scene.image) for scene in shown]
+        measures = {
+            name: round(
+                float(np.mean([judge.edge_f1(judge.edges(np.array(p)), e) for p, e in zip(drawn, truth, strict=True)])),
+                4,
+            )
+            for name, drawn in pictures.items()
+        }
+        pairs = [picture for pair in zip(hints[:12], pictures["edge_f1"], strict=False) for picture in pair]
+        return show.grid(pairs, columns=6), measures
