@@ -1,6 +1,7 @@
 """What each model is shown, and what its loss and measures are."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,19 +56,39 @@ def test_vae_loss_is_error_plus_weighted_kl():
     assert losses[1] - losses[0] == pytest.approx(q.kl().item() / (4 * 16 * 16), rel=1e-3)
 
 
-def test_clip_is_shown_the_relation_swapped(tokenizer):
+def test_clip_is_shown_what_is_nearly_right(tokenizer):
     pair, single = data.Scene(parse("fox above rocket on green"), 1), data.Scene(parse("fox at left on green"), 1)
-    assert CLIPObjective.swapped(pair, pair.caption) == "fox below rocket on green"
-    assert CLIPObjective.swapped(pair, "fox on green") == "", "its caption has lost its relation"
-    assert CLIPObjective.swapped(single, single.caption) == ""
-    batch = CLIPObjective(CLIP(), tokenizer).batch(torch.arange(32))
-    for i in range(32):
-        own, wrong = scene(i).noisy_caption(), scene(i).spec
+    objective = CLIPObjective(CLIP(), tokenizer)
+    assert objective.swapped(pair) == "fox below rocket on green" and objective.swapped(single) == ""
+    assert objective.renamed(single, "owl") == "owl at left on green"
+    assert {objective.renamed(replace(pair, seed=seed), "owl") for seed in range(4)} == {
+        "owl above rocket on green", "fox above owl on green",
+    }  # fmt: skip
+    assert objective.nearly(pair, pair.caption) == "fox below rocket on green", "odd seeds: the relation"
+    assert objective.nearly(pair, "fox on green") == "", "its caption has lost its relation"
+    for scene_ in (single, replace(pair, seed=2)):
+        wrong, right = parse(objective.nearly(scene_, scene_.caption)), scene_.spec
+        assert replace(wrong, objects=right.objects) == right
+        assert sum(a != b for a, b in zip(wrong.objects, right.objects, strict=True)) == 1, "one other object"
+
+    batch = objective.batch(torch.arange(64))
+    for i in range(64):
+        own = scene(i).noisy_caption()
         ids = tokenizer(own)[0]
         assert (batch["ids"][i] == ids[: batch["ids"].shape[1]]).all()
         assert ids.argmax() < batch["ids"].shape[1] < len(ids), "to the end of the longest"
-        assert batch["mask"][i] == (own == scene(i).caption and len(wrong.objects) == 2)
+        wrong = objective.nearly(scene(i), own)
+        assert batch["mask"][i] == bool(wrong)
+        assert not wrong or (batch["wrong"][i] == tokenizer(wrong)[0, : batch["ids"].shape[1]]).all()
     assert batch["mask"].any() and not batch["mask"].all()
+
+
+def test_clip_looks_at_captions_objects_and_relations(tokenizer):
+    with torch.no_grad():
+        picture, measures = CLIPObjective(CLIP().eval(), tokenizer).look()
+    assert picture is None
+    assert measures["right_of_256_captions"] < 0.1 and measures["right_of_128_objects"] < 0.1, "it has learned nothing"
+    assert 0.2 < measures["relation_told_from_swapped"] < 0.8, "a coin"
 
 
 def test_clip_loss_reaches_every_parameter(tokenizer):
@@ -115,6 +136,14 @@ def test_one_caption_in_ten_is_left_empty(unet_objective, tokenizer):
     ids = torch.cat([unet_objective.batch(torch.arange(i * 100, i * 100 + 100))["ids"] for i in range(40)])
     share = (ids == empty).all(1).float().mean().item()
     assert abs(share - 0.1) < 3 * (0.1 * 0.9 / 4000) ** 0.5, "three standard errors"
+
+
+def test_strong_noise_is_drawn_more_often(unet_objective):
+    t = unet_objective.times(100_000, rng(), torch.device("cpu"))
+    assert t.dtype == torch.int64 and t.min() == 1 and t.max() == 1000
+    shares = torch.histc(t.float(), 10, 0.5, 1000.5) / len(t)
+    expected = torch.tensor([0.03] * 3 + [0.13] * 7)
+    assert (shares - expected).abs().max() < 0.004, "3 in 10 anywhere, 7 in 10 above 300"
 
 
 def test_unet_loss_trains_the_unet_alone(unet_objective):
