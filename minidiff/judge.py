@@ -4,6 +4,7 @@
 """
 
 import argparse
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -133,6 +134,19 @@ def edge_f1(found: np.ndarray, truth: np.ndarray) -> float:
     near_truth, near_found = (cv2.dilate(e.astype(np.uint8), np.ones((3, 3))) > 0 for e in (truth, found))
     precision, recall = near_truth[found].mean(), near_found[truth].mean()
     return 2 * precision * recall / max(precision + recall, 1e-9)
+
+
+def attention_iou(heat: Tensor, mask: Tensor) -> float:
+    """|found and true| / |found or true| of a mask (H, W) bool and as many pixels, where a map (n * n,) is brightest.
+
+    The map, row by row, is enlarged to (H, W) first, bilinearly. Chance is about a / (2 - a) for a mask of the share a.
+    """
+    side = math.isqrt(len(heat))
+    heat = F.interpolate(heat.reshape(1, 1, side, side), size=mask.shape, mode="bilinear").flatten()
+    found = torch.zeros(mask.numel(), dtype=torch.bool)
+    found[heat.topk(int(mask.sum())).indices] = True
+    found = found.reshape(mask.shape)
+    return (found & mask).sum().item() / (found | mask).sum().item()
 
 
 # ---------------------------------------------------------------------------------------------- the table

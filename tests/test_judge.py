@@ -6,7 +6,19 @@ import torch
 
 from minidiff import data, judge
 from minidiff.data import EVAL_SEED, Scene, parse, scene
-from minidiff.judge import Judge, adherence, edge_f1, edges, frechet, labels, measure, prompts, read, table
+from minidiff.judge import (
+    Judge,
+    adherence,
+    attention_iou,
+    edge_f1,
+    edges,
+    frechet,
+    labels,
+    measure,
+    prompts,
+    read,
+    table,
+)
 from minidiff.show import to_pil
 from minidiff.vae import VAE
 
@@ -56,6 +68,17 @@ def test_edges_are_found_within_one_pixel():
     half[60:] = False
     precision, recall = 1, edge_f1(half, lines) / (2 - edge_f1(half, lines))  #  F1 = 2 r / (1 + r) at precision 1
     assert precision == 1 and 0.4 < recall < 0.6
+
+
+def test_attention_iou_of_a_map_that_shows_the_mask_and_of_one_that_does_not():
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[16:48, 8:40] = True
+    shows = torch.nn.functional.avg_pool2d(mask[None].float(), 8).flatten()  #  (8 * 8,)
+    assert attention_iou(shows, mask) > 0.95, "but for its corners"
+    assert attention_iou(-shows, mask) == 0
+    a, g = mask.float().mean().item(), torch.Generator().manual_seed(0)
+    chance = np.mean([attention_iou(torch.rand(64 * 64, generator=g), mask) for _ in range(50)])
+    assert abs(chance - a / (2 - a)) < 0.01
 
 
 def test_prompts_are_of_their_kind_and_twins_differ_in_objects_alone():
