@@ -96,11 +96,12 @@ def _pair_cases(g):
     tie = [(["x", "y"], 3), (["y", "x"], 3), (["b", "z"], 6), (["b", "a"], 6), (["y", "z", "y", "z"], 2)]
     once = [(["m", "n"] * 5, 2), (["n", "o"], 8), (["o", "p"], 7)]
     both = [(["r", "s"], 5), (["s", "r"], 4), (["t", "u"], 7)]
+    border = [(["w", letter, "v"], 1) for letter in "gfedcb"]  # "vw" would be frequent, were words not apart
     some = [_word(g, 8, 12, "ab") for _ in range(3)]
     pieces = [["x", "xa", "b", "a", "b", "bc", "a", "a", "b"], ["a"] * 5 + ["b", "a", "a"], ["ab", "c", "ab", "c", "b"]]
     pairs = [("a", "b"), ("a", "a"), ("ab", "c")]
     return [
-        *(Case("best_pair", (w,)) for w in (*words, odd, tie, once, both)),
+        *(Case("best_pair", (w,)) for w in (*words, odd, tie, once, both, border)),
         *(Case("merge", (w, ("a", "b"))) for w in some),
         *(Case("merge", (w, ("b", "a"))) for w in some),
         *(Case("merge", args) for args in zip(pieces, pairs, strict=True)),

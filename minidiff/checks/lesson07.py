@@ -612,7 +612,7 @@ def _list_cases(g):
         return 2 * whole(g, 2, 15) + 1  #  so that no time lies halfway between two whole ones
 
     return [
-        *(Case("trailing", (T, n)) for T, n in ((1000, 25), (1000, odd()), (whole(g, 300, 900), odd()))),
+        *(Case("trailing", (T, n)) for T, n in ((1000, 25), (1000, 7), (1000, odd()), (whole(g, 300, 900), odd()))),
         *(Case("leading", (T, n)) for T, n in ((1000, 25), (1000, 7), (whole(g, 300, 900), odd()))),
         *(Case("karras", (uniform(g, 0.002, 0.05), uniform(g, 10, 80), n)) for n in (2, 5, whole(g, 8, 30))),
     ]
