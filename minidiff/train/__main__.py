@@ -97,14 +97,8 @@ def main(argv: list[str] | None = None) -> None:
         vae, clip = load(VAE, args.weights / "vae.safetensors"), load(CLIP, args.weights / "clip.safetensors")
         world = {"full": data.FULL, "small": data.SMALL}[args.world]
         judge = load(Judge, WEIGHTS / "judge.safetensors")
-        frozen = (
-            vae,
-            clip.text_model,
-            Tokenizer.load(args.weights),
-            args.scenes,
-            world,
-            args.out / "latents.safetensors",
-        )
+        tokenizer, cache = Tokenizer.load(args.weights), args.out / "latents.safetensors"
+        frozen = vae, clip.text_model, tokenizer, args.scenes, world, cache
         if args.model == "unet":
             model = load(UNet, args.init) if args.init else UNet()
             objective = UNetObjective(model, *frozen, judge)

@@ -174,9 +174,9 @@ class JudgeObjective(Objective):
 class UNetObjective(Objective):
     """The v-prediction loss on latents, text by a frozen CLIP; one caption in ten is left empty, for guidance.
 
-    Noise is drawn rather strong than weak, see `times`.
-    The latents and captions of `n` scenes are made once. With `cache`, a file, they are kept there for the next start.
-    With `judge`, what it says of pictures of 64 captions that were not trained on is among the measures.
+    Noise is drawn rather strong than weak, see `times`. The latents and captions of `n` scenes are made once. With
+    `cache`, a file, they are kept there for the next start. With `judge`, what it says of pictures of 64 captions that
+    were not trained on is among the measures.
     """
 
     empty = 0.1  #  share of the captions that are left out
@@ -280,12 +280,12 @@ class UNetObjective(Objective):
         return picture, {name: round(value, 4) for name, value in measured.items()}
 
 
-def _edges(scene: Scene) -> Image.Image:
+def _lines(scene: Scene) -> Image.Image:
     """Line art of every second scene, the edges of the others: a scribble will do as a hint, and so will a picture."""
     return Image.fromarray(scene.lines).convert("RGB") if scene.seed % 2 else edges(Image.fromarray(scene.image))
 
 
-HINTS = {"lines": _edges, "boxes": lambda scene: Image.fromarray(scene.layout).convert("RGB")}
+HINTS = {"lines": _lines, "boxes": lambda scene: Image.fromarray(scene.layout).convert("RGB")}
 
 
 class ControlNetObjective(UNetObjective):
