@@ -5,7 +5,6 @@ steps of ddim, and every sampler at 8 to 50 steps with the guidance given by --g
 """
 
 import argparse
-import os
 import time
 
 import torch
@@ -37,7 +36,7 @@ def main():
     kinds, real = judge.prompts(args.n, 0), judge.prompts(args.n, 1)
     scenes = kinds["one object"] + kinds["two objects"]
     others, _ = judge.read(reader, data.batch(real["one object"] + real["two objects"]))
-    print(f"{2 * args.n} prompts, {os.cpu_count()} cores, torch {torch.__version__}\n")
+    print(f"{2 * args.n} prompts, {torch.get_num_threads()} cores, torch {torch.__version__}\n")
 
     def line(*cells):
         print(

@@ -21,7 +21,7 @@ from minidiff.convert import WeightsError, load
 from minidiff.denoise import Prediction, V, denoiser
 from minidiff.guide import cfg, controlled, inpaint
 from minidiff.sample import ddim, plms
-from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing
+from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.trace import Trace, traced_cfg
@@ -32,6 +32,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
 # Parts of a checkpoint that have no share in the picture, or are given as `control`.
 IGNORED = ("safety_checker", "feature_extractor", "controlnet")
+# The shipped U-Net's. It ends in pure noise: at the plain cosine's end, sigma / alpha = 20,000 multiplies every slope
+SCHEDULE = Discrete(zero_terminal_snr(cosine_betas(1000)))
 
 
 class StableDiffusion:
@@ -43,18 +45,17 @@ class StableDiffusion:
         unet: UNet,
         text: CLIPText,
         tokenizer: Tokenizer,
-        schedule: Schedule | None = None,
+        schedule: Schedule = SCHEDULE,
         prediction: Prediction = V,
         words: Sequence[str] | None = None,
         scheduler: dict | None = None,
     ):
-        """The parts. `schedule` is the cosine one unless given; `words` are those the text was taught, if known.
+        """The parts. `words` are those the text was taught, if known.
 
         With `scheduler`, the config of one of diffusers' schedulers, schedule and prediction are that one's.
         """
         self.vae, self.unet, self.text, self.tokenizer = vae, unet, text, tokenizer
-        self.schedule = Discrete(cosine_betas(1000)) if schedule is None else schedule
-        self.prediction, self.words, self.scheduler = prediction, words, scheduler
+        self.schedule, self.prediction, self.words, self.scheduler = schedule, prediction, words, scheduler
         if scheduler is not None:
             self.schedule, self.prediction, *_ = convert.scheduler(scheduler, 10)  #  the same for any number of steps
 

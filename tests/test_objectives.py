@@ -83,6 +83,23 @@ def test_clip_is_shown_what_is_nearly_right(tokenizer):
     assert batch["mask"].any() and not batch["mask"].all()
 
 
+def test_clip_is_shown_what_is_alike_but_for_its_objects(tokenizer):
+    objective, starts = CLIPObjective(CLIP(), tokenizer), range(0, 6400, 64)
+    shown = [objective.batch(torch.arange(start, start + 64)) for start in starts]
+    own = [tokenizer([scene(i).noisy_caption() for i in range(start, start + 64)]) for start in starts]
+    as_they_are = [torch.equal(b["ids"], ids[:, : b["ids"].shape[1]]) for b, ids in zip(shown, own, strict=True)]
+    assert 30 < sum(as_they_are) < 70, "every second batch"
+
+    for start in (0, 64, 128, 192):
+        scenes = [scene(i) for i in range(start, start + 64)]
+        alike = objective.alike(scenes, np.random.RandomState(start))
+        told = [a.spec for a, s in zip(alike, scenes, strict=True) if a != s]
+        assert len(told) > 50 and not any(spec.held_out for spec in told)
+        assert {replace(spec, objects=()) for spec in told} == {replace(scenes[0].spec, objects=())}
+        assert len({spec.objects[0] for spec in told}) == len(told)
+        assert [a.seed for a in alike] == list(range(start, start + 64)), "another picture each"
+
+
 def test_clip_looks_at_captions_objects_and_relations(tokenizer):
     with torch.no_grad():
         picture, measures = CLIPObjective(CLIP().eval(), tokenizer).look()

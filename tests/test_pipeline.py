@@ -13,7 +13,8 @@ from PIL import Image
 from minidiff import data, sample
 from minidiff.cli import run
 from minidiff.clip import CLIPText
-from minidiff.pipeline import WEIGHTS, StableDiffusion, find_device
+from minidiff.pipeline import SCHEDULE, WEIGHTS, StableDiffusion, find_device
+from minidiff.schedule import trailing
 from minidiff.tokenizer import Tokenizer
 from minidiff.unet import UNet, UNetConfig
 from minidiff.vae import VAE, VAEConfig
@@ -57,6 +58,18 @@ def test_every_sampler_draws(pipe, name):
     sampler = getattr(sample, name)
     first, again = (pipe(PROMPTS[0], steps=4, sampler=sampler, progress=False) for _ in range(2))
     assert difference(first, again) == 0
+
+
+@pytest.mark.parametrize("name", ["ddim", "ddpm", "heun", "dpmpp_2m", "plms"])
+def test_every_sampler_ends_in_the_data(name):
+    noise = torch.randn(10_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def denoise(x, t, deviation=0.5):  #  E[x_0 | x_t] of normal data
+        alpha, sigma = SCHEDULE(t)
+        return x * alpha * deviation**2 / (alpha**2 * deviation**2 + sigma**2)
+
+    *_, x = getattr(sample, name)(denoise, noise, SCHEDULE, trailing(1000, 100), generator=torch.Generator())
+    assert x.std().item() == pytest.approx(0.5, rel=0.05)
 
 
 @pytest.mark.parametrize("guidance", [0, 1, 4.0])

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +122,7 @@ def run(path):
         client.execute_cell(peak, len(notebook.cells) - 1)
         notebook.cells.pop()
     normalise(notebook)
-    cost = {"seconds": seconds, "peak_mib": int(peak.outputs[0].text), "cores": os.cpu_count()}
+    cost = {"seconds": seconds, "peak_mib": int(peak.outputs[0].text), "cores": torch.get_num_threads()}
     notebook.metadata.minidiff = {"executed": code_hash(notebook), **cost}
     write(notebook, path)
     print(f"{seconds} s, {cost['peak_mib']:,} MiB")

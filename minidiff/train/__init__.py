@@ -196,7 +196,7 @@ class Run:
             steps = len(self.losses) + sum(card["steps"] for card in before)
             minutes = round(self.seconds / 60 + sum(card["minutes"] for card in before), 1)
             card = self.card | {"settings": asdict(self.settings), "steps": steps, "minutes": minutes}
-            card |= {"cores": os.cpu_count(), "measures": measures}
+            card |= {"cores": torch.get_num_threads(), "measures": measures}
             name = type(self.model).__name__.lower()
             save(self.model, self.folder / f"{name}.safetensors", **card, loss_curve=self.curve())
             self.model.train()

@@ -20,8 +20,7 @@ from minidiff.data import EVAL_SEED, OBJECTS, OPPOSITE, Scene, World
 from minidiff.denoise import V, loss
 from minidiff.guide import controlled
 from minidiff.judge import Judge
-from minidiff.pipeline import StableDiffusion
-from minidiff.schedule import Discrete, cosine_betas
+from minidiff.pipeline import SCHEDULE, StableDiffusion
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Objective
 from minidiff.unet import UNet
@@ -71,7 +70,11 @@ class VAEObjective(Objective):
 
 
 class CLIPObjective(Objective):
-    """The contrastive loss, with a nearly right caption as one more wrong choice where there is one."""
+    """The contrastive loss, with a nearly right caption as one more wrong choice where there is one.
+
+    Every second batch, by lot, is of scenes that are alike but for their objects. Without it, what the captions of a
+    batch differ in is mostly colour, place and position, and a tree comes to mean a crocodile.
+    """
 
     def __init__(self, model: CLIP, tokenizer: Tokenizer):
         super().__init__()
@@ -91,10 +94,7 @@ class CLIPObjective(Objective):
         return str(replace(scene.spec, objects=tuple(objects)))
 
     def nearly(self, scene: Scene, caption: str) -> str:
-        """The caption with one thing wrong, relation or object; empty where it is not this scene's own.
-
-        Without the objects, what most captions of a batch differ in is colour, and a tree comes to mean a crocodile.
-        """
+        """The caption with one thing wrong, relation or object; empty where it is not this scene's own."""
         if caption != scene.caption:
             return ""
         if scene.seed % 2 and self.swapped(scene):
@@ -102,8 +102,18 @@ class CLIPObjective(Objective):
         others = [name for name in OBJECTS if name not in scene.spec.objects]
         return self.renamed(scene, others[np.random.RandomState([scene.seed % 2**32, 5]).randint(len(others))])
 
+    @staticmethod
+    def alike(shown: list[Scene], rng: np.random.RandomState) -> list[Scene]:
+        """The same scenes, all told like the first, each with other objects; a held-out one stays as it was."""
+        spec, names = shown[0].spec, rng.permutation(list(OBJECTS)).tolist()
+        objects = [tuple(names[(i + j) % len(names)] for j in range(len(spec.objects))) for i in range(len(shown))]
+        told = [Scene(replace(spec, objects=each), scene.seed) for scene, each in zip(shown, objects, strict=True)]
+        return [scene if new.spec.held_out else new for scene, new in zip(shown, told, strict=True)]
+
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
-        shown = scenes(indices)
+        shown, rng = scenes(indices), np.random.RandomState(int(indices[0]))
+        if rng.uniform() < 0.5:
+            shown = self.alike(shown, rng)
         captions = [scene.noisy_caption() for scene in shown]
         wrong = [self.nearly(*pair) for pair in zip(shown, captions, strict=True)]
         ids, mask = self.tokenizer([*captions, *wrong]), torch.tensor([bool(w) for w in wrong])
@@ -204,7 +214,6 @@ class UNetObjective(Objective):
         for frozen in filter(None, (vae, text, judge)):
             frozen.requires_grad_(False)
         self.n, self.world, self.cache = n, world, cache
-        self.schedule = Discrete(cosine_betas(1000))
         self.null = tokenizer("")
 
     def prepare(self) -> None:
@@ -254,7 +263,7 @@ class UNetObjective(Objective):
         with torch.no_grad():
             context = self.text(ids)
         t = self.times(len(x0), generator, x0.device)
-        return loss(net, x0, t, context, self.schedule, V, generator=generator).mean()
+        return loss(net, x0, t, context, SCHEDULE, V, generator=generator).mean()
 
     def times(self, n: int, generator: torch.Generator, device: torch.device) -> Tensor:
         """n times, (n,) whole numbers: 7 in 10 from the upper 70 %, the others from all of 1 ... T.
@@ -262,11 +271,11 @@ class UNetObjective(Objective):
         Below, what is drawn has long been decided, and most of the loss is fine grain that nobody sees.
         """
         anywhere, share = torch.rand(2, n, generator=generator, device=device)
-        low = torch.where(anywhere < 0.3, 0, 3 * self.schedule.T // 10)
-        return 1 + low + (share * (self.schedule.T - low)).long()
+        low = torch.where(anywhere < 0.3, 0, 3 * SCHEDULE.T // 10)
+        return 1 + low + (share * (SCHEDULE.T - low)).long()
 
     def pipeline(self, unet: UNet) -> StableDiffusion:
-        return StableDiffusion(self.vae, unet, self.text, self.tokenizer, self.schedule)
+        return StableDiffusion(self.vae, unet, self.text, self.tokenizer)
 
     def look(self):
         pipe = self.pipeline(self.model)
