@@ -174,7 +174,7 @@ class StableDiffusion:
             guided = cfg(denoise, cond, uncond, guidance)
         if canvas is not None and canvas.mask is not None:
             guided = inpaint(guided, known, redrawn)
-        states = sampler(guided, x, schedule, times, generator=generators[0])
+        states = sampler(guided, x, schedule, times, generator=generators)
         for x in tqdm(states, "drawing", len(times) - 1, disable=not progress, leave=False):
             record.states.append(x.cpu())
         if canvas is not None and canvas.mask is not None:
@@ -223,8 +223,8 @@ class StableDiffusion:
         """The first state, where there is nothing to start from: noise, `start` times as large as in N(0, 1)."""
         config, n = self.unet.config, len(generators)
         if latents is None:
-            shape = (config.in_channels, config.sample_size, config.sample_size)
-            latents = start * torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+            shape = (n, config.in_channels, config.sample_size, config.sample_size)
+            latents = start * noise_like(torch.empty(shape), generators)
         elif latents.ndim != 4 or len(latents) != n or latents.shape[1] != config.in_channels:
             raise ValueError(
                 f"latents are {tuple(latents.shape)}, expected ({n}, {config.in_channels}, height / 8, width / 8)"
@@ -246,7 +246,7 @@ class StableDiffusion:
         pairs = zip(canvas.pictures, generators, strict=True)
         known = torch.cat([self.vae.encode(picture[None].to(self.device)).sample(g) for picture, g in pairs])
         known = known * self.vae.config.scaling_factor
-        eps = torch.cat([noise_like(z[None], generator) for z, generator in zip(known, generators, strict=True)])
+        eps = noise_like(known, generators)
         x = schedule.add_noise(known, eps, t)
         if canvas.mask is None:
             return x, known, None

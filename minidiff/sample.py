@@ -3,9 +3,9 @@
     *states, x0 = ddim(denoise, x, schedule, trailing(1000, 25))
 
 denoise(x, t) -> E[x_0 | x_t = x] is a `denoiser`, or a `cfg` or `inpaint` of one. x is the state at ts[0], (B, ...) in
-float32 or float64; the last state is at ts[-1], usually 0. `generator` draws the noise of the stochastic ones; the
-others take it only so that all are called alike. ValueError, when the first state is asked for, if ts do not descend or
-leave the schedule.
+float32 or float64; the last state is at ts[-1], usually 0. `generator`, or a list with one for each sample, draws the
+noise of the stochastic ones; the others take it only so that all are called alike. ValueError, when the first state is
+asked for, if ts do not descend or leave the schedule.
 
 In the formulas a step goes from t to s < t, eps = (x_t - alpha_t x_0) / sigma_t, and r = sigma / alpha.
 """

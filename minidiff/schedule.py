@@ -22,7 +22,12 @@ def _times(t):
 
 
 def noise_like(x, generator=None):
-    """eps ~ N(0, I) like x, drawn on the generator's device, so that a CPU generator gives the same eps everywhere."""
+    """eps ~ N(0, I) like x, drawn on the generator's device, so that a CPU generator gives the same eps everywhere.
+
+    With a list of generators, one for each of x's (B, ...), a sample's noise does not depend on those beside it.
+    """
+    if isinstance(generator, list):
+        return torch.cat([noise_like(each, g) for each, g in zip(x.split(1), generator, strict=True)])
     device = generator.device if generator else x.device
     return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=device).to(x.device)
 

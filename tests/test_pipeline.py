@@ -50,6 +50,10 @@ def test_a_list_is_drawn_as_each_alone(pipe):
     together = pipe(PROMPTS, seed=5, steps=3, progress=False)
     alone = [pipe(prompt, seed=5 + i, steps=3, progress=False)[0] for i, prompt in enumerate(PROMPTS)]
     assert difference(together, alone) <= 1
+    ancestral = [
+        pipe(p, seed=[5, 6][: len(p)], steps=3, sampler=sample.ddpm, progress=False) for p in (PROMPTS, PROMPTS[:1])
+    ]
+    assert difference(ancestral[0][:1], ancestral[1]) <= 1, "the noise added on the way is each picture's own, too"
     assert difference(pipe(PROMPTS, seed=[9, 5], steps=3, progress=False)[1:], pipe(PROMPTS[1], seed=5, steps=3)) <= 1
 
 

@@ -124,6 +124,9 @@ def test_add_noise_and_v_are_those_of_diffusers():
 def test_noise_follows_the_generator():
     x = torch.zeros(2, 3)
     assert torch.equal(noise_like(x, torch.Generator().manual_seed(4)), randn(2, 3, seed=4, dtype=torch.float32))
+    each = [torch.Generator().manual_seed(seed) for seed in (4, 5)]
+    alone = [randn(1, 3, seed=seed, dtype=torch.float32) for seed in (4, 5)]
+    assert torch.equal(noise_like(x, each), torch.cat(alone))
 
 
 # Grids
