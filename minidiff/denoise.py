@@ -66,7 +66,7 @@ def loss(net, x0, t, cond, schedule, prediction, weight=None, *, eps=None, gener
     """weight(snr) mean (net(x_t) - target)^2, of shape (B,): one per sample. Ho et al. 2020 eq. 14, for any target.
 
     x0 is (B, ...), t a number or (B,); eps is like x0, drawn with `generator` if not given. `weight` maps the SNR, of
-    t's shape, to factors: `lambda snr: snr.clamp(max=5) / snr` is min-SNR-5 for EPS (Hang et al. 2023,
+    t's shape, to factors: `lambda snr: (5 / snr).clamp(max=1)` is min-SNR-5 for EPS (Hang et al. 2023,
     arXiv:2303.09556).
     """
     eps = noise_like(x0, generator) if eps is None else eps

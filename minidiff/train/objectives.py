@@ -300,7 +300,7 @@ HINTS = {"lines": _lines, "boxes": lambda scene: Image.fromarray(scene.layout).c
 class ControlNetObjective(UNetObjective):
     """The U-Net's loss, its states steered by a ControlNet that sees a hint (Zhang et al. 2023, eq. 5).
 
-    Only the ControlNet learns. `hint` is one of HINTS. Half of the captions are left empty (section 3.4), so that it
+    Only the ControlNet learns. `hint` is one of HINTS. Half of the captions are left empty (section 3.3), so that it
     learns to say what the hint shows.
     """
 
