@@ -231,7 +231,8 @@ class StableDiffusion:
             )
         return latents.float().to(self.device)
 
-    def _skipped(self, steps: int, strength: float) -> int:
+    @staticmethod
+    def _skipped(steps: int, strength: float) -> int:
         """How many of the steps an image stands for."""
         if not isinstance(strength, int | float) or not 0 < strength <= 1:
             raise ValueError(f"strength is {strength!r}, expected a number above 0, to 1")

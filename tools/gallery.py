@@ -1,6 +1,7 @@
 """Draw the gallery of the README into docs/: python tools/gallery.py
 
-Nothing is picked: the prompts and seeds are those written here, and the last sheet is 64 prompts drawn at random.
+Nothing is picked but the failures: the prompts and seeds are those written here, and the last sheet is 64 prompts drawn
+at random.
 """
 
 from pathlib import Path
@@ -53,10 +54,8 @@ def main():
     many = [prompt for prompt in ONE_PROMPT for _ in range(6)]
     draw("seeds.png", many, [*range(6)] * 2, [f"seed {i}" for i in range(6)] * 2, columns=6)
     draw("changes.png", CHANGES, [7] * len(CHANGES), CHANGES, columns=6)
-    if FAILURES:
-        prompts, seeds, wrong = zip(*FAILURES, strict=True)
-        captions = [f"{prompt}: {what}" for prompt, what in zip(prompts, wrong, strict=True)]
-        draw("failures.png", prompts, seeds, captions, columns=6)
+    prompts, seeds, _ = zip(*FAILURES, strict=True)
+    draw("failures.png", prompts, seeds, [f"{prompt}: {wrong}" for prompt, _, wrong in FAILURES], columns=6)
     specs = np.random.RandomState(0)
     prompts = [str(data.random_spec(specs, held_out=i % 8 == 7)) for i in range(64)]
     draw("random.png", prompts, 0, prompts, columns=8)

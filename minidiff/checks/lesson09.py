@@ -21,7 +21,7 @@ from minidiff.show import to_pil
 
 def start(z, eps, alpha_bar, times, strength):
     """The reference: the pipeline's count of steps, and `Discrete.add_noise`."""
-    left = times[StableDiffusion._skipped(None, len(times) - 1, strength) :]
+    left = times[StableDiffusion._skipped(len(times) - 1, strength) :]
     return Discrete(1 - alpha_bar[1:] / alpha_bar[:-1]).add_noise(z, eps, left[0]), left
 
 
