@@ -8,14 +8,17 @@ function make(tag, properties, ...children) {
   return element;
 }
 
+function load(image, url) {
+  return new Promise((done) => Object.assign(image, { onload: done, src: url })); // decode() fails on some hidden pages
+}
+
 function stripes(paper) {
   const tile = make("canvas", { width: 8, height: 8 });
   const pen = tile.getContext("2d");
-  for (let x = 0; x < 8; x++)
-    for (let y = 0; y < 8; y++) {
-      pen.fillStyle = (x + y) % 8 < 4 ? "black" : "white"; // seen on a picture of any colour
-      pen.fillRect(x, y, 1, 1);
-    }
+  for (let i = 0; i < 64; i++) {
+    pen.fillStyle = ((i % 8) + (i >> 3)) % 8 < 4 ? "black" : "white"; // seen on a picture of any colour
+    pen.fillRect(i % 8, i >> 3, 1, 1);
+  }
   return paper.createPattern(tile, "repeat");
 }
 
@@ -77,8 +80,7 @@ function render({ model, el }) {
   async function receive() {
     if (model.get("ink") === sent) return;
     const image = new Image();
-    image.src = sent = model.get("ink");
-    await image.decode();
+    await load(image, (sent = model.get("ink")));
     for (const each of [ink, cover, sheet]) [each.width, each.height] = [image.width, image.height]; // clears them
     ink.getContext("2d").drawImage(image, 0, 0);
     sheet.style.width = `${Math.max(1, Math.round(320 / Math.max(image.width, image.height))) * image.width}px`;
@@ -86,8 +88,7 @@ function render({ model, el }) {
   }
 
   async function underlay() {
-    back.src = model.get("background");
-    if (model.get("background")) await back.decode();
+    if (model.get("background")) await load(back, model.get("background"));
     show();
   }
 
