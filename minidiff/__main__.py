@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from minidiff.cli import SAMPLERS, Parser, number, run
+from minidiff.cli import CONTROLS, SAMPLERS, Parser, number, run
 
 EXAMPLES = """examples:
   python -m minidiff "big red apple on blue" --out apple.png
@@ -17,6 +17,7 @@ EXAMPLES = """examples:
   python -m minidiff "big pear on blue" --image apple.png --strength 0.7
   python -m minidiff "bee above apple on blue" --image apple.png --mask mask.png
   python -m minidiff "red apple on blue" --image apple.png --margins 32 0 32 0
+  python -m minidiff "green pear on blue" --control lines scribble.png
 
 The model knows these sentences (objects, styles and places: DATA_CARD.md):
   [sketch|silhouette|pixel art of] [small|big] OBJECT [at left|at right|at top|at bottom] PLACE
@@ -55,10 +56,25 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         help="pixels to draw around the image",
     )
     parser.add_argument(
+        "--control",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KIND", "FILE"),
+        help="steer by a picture of the same size: lines (black on white, such as a scribble) or boxes; several add up",
+    )
+    parser.add_argument(
+        "--control-scale", type=number(float, 0, 10), default=1.0, help="how strongly, 0 is not (%(default)s)"
+    )
+    parser.add_argument(
         "--weights", default="openmoji", metavar="FOLDER", help="your own weights, not the shipped ones"
     )
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for kind, _ in args.control:
+        if kind not in CONTROLS:
+            parser.error(f"argument --control: got {kind}, expected {' or '.join(CONTROLS)}, and a picture file")
+    return args
 
 
 def check_writable(path: Path) -> None:
@@ -88,13 +104,18 @@ def main(argv: list[str] | None = None) -> None:
     args = arguments(argv)
     check_writable(args.out)
     image, mask = read("--image", args.image), read("--mask", args.mask)
+    hints = [read("--control", Path(file)) for _, file in args.control]
 
     # torch takes seconds to import: not before the arguments are known to be right
     from minidiff import sample
-    from minidiff.pipeline import StableDiffusion
+    from minidiff.controlnet import ControlNet
+    from minidiff.convert import load
+    from minidiff.pipeline import StableDiffusion, find_weights
     from minidiff.show import grid
 
     pipe = StableDiffusion.from_pretrained(args.weights, device=args.device)
+    files = [find_weights(args.weights) / f"{kind}.safetensors" for kind, _ in args.control]
+    controlnets = [load(ControlNet, file, pipe.device) for file in files]
     images = pipe(
         args.prompt,
         args.negative,
@@ -106,6 +127,7 @@ def main(argv: list[str] | None = None) -> None:
         strength=args.strength,
         mask=mask,
         margins=tuple(args.margins) if args.margins else None,
+        control=[(*pair, args.control_scale) for pair in zip(controlnets, hints, strict=True)],
         progress=sys.stderr.isatty(),
     )
     picture = images[0] if len(images) == 1 else grid(images, captions=args.prompt)

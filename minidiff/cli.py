@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 
 SAMPLERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "plms")  # of minidiff.sample
+CONTROLS = ("lines", "boxes")  # of minidiff.weights
 
 
 class Parser(argparse.ArgumentParser):

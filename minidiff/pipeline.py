@@ -64,10 +64,7 @@ class StableDiffusion:
         cls, name: str | Path = "openmoji", device: torch.device | str | None = None
     ) -> "StableDiffusion":
         """The shipped weights, "openmoji", or a folder with vae, clip and unet.safetensors and a tokenizer.json."""
-        folder = WEIGHTS if name == "openmoji" else Path(name)
-        if not folder.is_dir():
-            raise ValueError(f"no weights {str(name)!r}: give 'openmoji', the shipped ones, or a folder with your own")
-        device = find_device(device)
+        folder, device = find_weights(name), find_device(device)
         vae, unet, clip = (load(m, folder / f"{m.__name__.lower()}.safetensors", device) for m in (VAE, UNet, CLIP))
         return cls(vae, unet, clip.text_model, Tokenizer.load(folder), words=data.WORDS)
 
@@ -252,6 +249,8 @@ class StableDiffusion:
         if canvas.mask is None:
             return x, known, None
         redrawn = F.interpolate(canvas.mask.float(), size=known.shape[2:]).to(self.device)
+        if not redrawn.any():  #  of each latent's pixels, the upper left one is asked, as in diffusers
+            warnings.warn("the mask is so thin that no latent is redrawn: make it 8 pixels wide or more", stacklevel=4)
         if t == schedule.T:  #  strength 1: what is redrawn starts from nothing
             x = redrawn * eps + (1 - redrawn) * x
         return x, known, redrawn
@@ -259,10 +258,12 @@ class StableDiffusion:
     def _hints(self, control, x: Tensor) -> list[tuple]:
         """`control` as a list of (controlnet, hints, scale), hints a tensor (1 or B, 3, H, W) in [0, 1], checked."""
         expected, out = f"{self.factor * x.shape[3]}x{self.factor * x.shape[2]}", []
-        for item in [control] if isinstance(control, tuple) else control or []:
-            if len(item) != 3:
-                raise ValueError(f"control is {item!r}, expected (controlnet, hint, scale)")
-            controlnet, hint, scale = item
+        for item in control if isinstance(control, list) else [] if control is None else [control]:
+            match item:
+                case (controlnet, hint, float() | int() as scale) if callable(controlnet) and math.isfinite(scale):
+                    pass
+                case _:
+                    raise ValueError(f"control is {item!r}, expected (controlnet, hint, scale), or a list of them")
             hints = to_tensor(one_or_each("the hint", hint, len(x)))
             if size(hints) != expected:
                 raise ValueError(f"the hint is {size(hints)} pixels, expected the picture's {expected}")
@@ -294,6 +295,14 @@ class StableDiffusion:
                 warnings.warn(
                     f"the model was never taught the word {word!r}; the nearest it knows: {close}", stacklevel=4
                 )
+
+
+def find_weights(name: str | Path) -> Path:
+    """The folder of the shipped weights, "openmoji", or another one. ValueError if it is not there."""
+    folder = WEIGHTS if name == "openmoji" else Path(name)
+    if not folder.is_dir():
+        raise ValueError(f"no weights {str(name)!r}: give 'openmoji', the shipped ones, or a folder with your own")
+    return folder
 
 
 def find_device(device: torch.device | str | None = None) -> torch.device:

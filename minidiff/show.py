@@ -65,7 +65,7 @@ def grid(
     columns = min(columns or ceil(sqrt(len(images))), len(images))
     rows, gap = ceil(len(images) / columns), 8
 
-    font = ImageFont.load_default(max(10, width // 12))
+    font = ImageFont.load_default(min(24, max(10, width // 12)))
     texts = [_wrap(caption, font, width) for caption in captions or []]
     line = sum(font.getmetrics()) + 2
     text_height = max((text.count("\n") + 1 for text in texts), default=0) * line

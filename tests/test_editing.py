@@ -162,11 +162,22 @@ def test_everything_at_once(pipe, image, controlnet):
     (dict(image=True, strength=1.5), "strength is 1.5, expected a number above 0, to 1"),
     (dict(image=True, strength=0.1, steps=5), "strength 0.1 of 5 steps is no step: give at least 0.2"),
     (dict(image=True, latents=torch.zeros(1, 4, 16, 16)), "got latents and an image, expected one of them"),
-    (dict(control=(None, "hint.png", 1)), "the hint is .*expected a PIL image, or a list of 1"),
-    (dict(control=(None, Image.new("RGB", (64, 128)), 1.0)), "the hint is 64x128 pixels, expected .* 128x128"),
+    (dict(control=abs), "control is <.*, expected .controlnet, hint, scale., or a list of them"),
+    (dict(control=(abs, 1.0)), "expected .controlnet, hint, scale."),
+    (dict(control=("lines", Image.new("RGB", (128, 128)), 1)), "expected .controlnet, hint, scale."),
+    (dict(control=[(abs, Image.new("RGB", (128, 128)), float("nan"))]), "expected .controlnet, hint, scale."),
+    (dict(control=(abs, "hint.png", 1)), "the hint is .*expected a PIL image, or a list of 1"),
+    (dict(control=(abs, Image.new("RGB", (64, 128)), 1.0)), "the hint is 64x128 pixels, expected .* 128x128"),
 ])  # fmt: skip
 def test_arguments_that_make_no_sense(pipe, image, arguments, message):
     if arguments.get("image") is True:
         arguments = arguments | {"image": image}
     with pytest.raises(ValueError, match=message):
         draw(pipe, "fox on green", **{"steps": 2} | arguments)
+
+
+def test_a_mask_too_thin_for_the_latents_is_told(pipe, image):
+    mask = np.zeros((128, 128), bool)
+    mask[:, 4:6] = True
+    with pytest.warns(UserWarning, match="the mask is so thin that no latent is redrawn"):
+        draw(pipe, "fox on green", image=image, mask=mask, steps=2)

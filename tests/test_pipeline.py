@@ -231,6 +231,9 @@ def test_several_prompts_make_a_grid(tmp_path):
     (["fox", "--margins", "8", "0", "8"], "error: argument --margins: expected 4 arguments"),
     (["fox", "--margins", "8", "0", "8", "0"], "error: got a mask or margins without an image"),
     (["fox", "--strength", "2"], "error: argument --strength: got 2, expected a number from 0 to 1"),
+    (["fox", "--control", "lines"], "error: argument --control: expected 2 arguments"),
+    (["fox", "--control", "pose", "fox.png"], "error: argument --control: got pose, expected lines or boxes, and a"),
+    (["fox", "--control", "lines", "fox.png"], "error: --control is fox.png, and there is no such file"),
     (["fox", "--weights", "nowhere"], "error: no weights 'nowhere': give 'openmoji'"),
 ])  # fmt: skip
 def test_bad_options_are_one_line_and_exit_code_2(wrong, message, tmp_path, monkeypatch, capsys):

@@ -1,16 +1,18 @@
 """Draw the gallery of the README into docs/: python tools/gallery.py
 
-Nothing is picked but the failures: the prompts and seeds are those written here, and the last sheet is 64 prompts drawn
+Nothing is picked but the failures: the prompts and seeds are those written here, and one sheet is of 64 prompts drawn
 at random.
 """
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from minidiff import data
-from minidiff.pipeline import StableDiffusion
+from minidiff.controlnet import ControlNet, edges
+from minidiff.convert import load
+from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.show import grid
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -42,13 +44,85 @@ FAILURES = (
 )
 
 
+def scene(prompt: str, seed: int) -> data.Scene:
+    return data.Scene(data.parse(prompt), seed)
+
+
+def editing(pipe: StableDiffusion) -> tuple[list[Image.Image], list[str]]:
+    """Real scenes, and what becomes of them: image to image, inpainting, outpainting; pictures and their captions."""
+    dog = scene("dog left of tree in meadow", 2)
+    image, (left, top, right, bottom) = Image.fromarray(dog.image), dog.boxes[0]
+    mask = Image.new("L", image.size)
+    mask.paste(255, (left - 6, top - 6, right + 6, bottom + 6))
+
+    def inpainting(prompt):
+        return pipe(prompt, image=image, mask=mask, strength=1.0, seed=3)[0]
+
+    cat, snowman = "cat left of tree in meadow", "snowman left of tree in meadow"
+    shown = {
+        f"a scene: {dog.caption}": image,
+        f"image to image at 0.4: {cat}": pipe(cat, image=image, strength=0.4, seed=3)[0],
+        f"image to image at 0.8: {cat}": pipe(cat, image=image, strength=0.8, seed=3)[0],
+        "a mask: white is redrawn": mask,
+        f"inpainting: {cat}": inpainting(cat),
+        f"inpainting: {snowman}": inpainting(snowman),
+    }
+    for prompt, box in (
+        ("sailboat in sea", (32, 0, 96, 128)),
+        ("snowman in snow", (32, 0, 96, 128)),
+        ("fox in desert", (24, 24, 104, 104)),
+    ):
+        piece = Image.fromarray(scene(prompt, 4).image).crop(box)
+        margins = box[0], box[1], 128 - box[2], 128 - box[3]
+        shown[f"a piece of a scene: {prompt}"] = piece
+        shown[f"outpainting: {prompt}"] = pipe(prompt, image=piece, margins=margins, seed=3)[0]
+    return list(shown.values()), list(shown)
+
+
+def scribbles() -> dict[str, Image.Image]:
+    """An apple, a house and a ball, as a person might draw them."""
+    drawn = {name: Image.new("RGB", (128, 128), "white") for name in ("fruit", "house", "ball")}
+    pen = {name: ImageDraw.Draw(picture) for name, picture in drawn.items()}
+    pen["fruit"].ellipse((30, 40, 98, 104), outline="black", width=3)
+    pen["fruit"].line([(64, 46), (66, 32), (74, 22)], fill="black", width=3)
+    pen["fruit"].line([(67, 34), (84, 24), (92, 32), (68, 38)], fill="black", width=3)
+    pen["house"].polygon([(24, 60), (64, 22), (104, 60)], outline="black", width=3)
+    pen["house"].rectangle((34, 60, 94, 106), outline="black", width=3)
+    pen["house"].rectangle((56, 78, 74, 106), outline="black", width=3)
+    pen["ball"].ellipse((28, 28, 100, 100), outline="black", width=3)
+    return drawn
+
+
+def control(pipe: StableDiffusion) -> tuple[list[Image.Image], list[str]]:
+    """Hints, each with what two prompts make of it; pictures and their captions."""
+    lines, boxes = (load(ControlNet, WEIGHTS / f"{name}.safetensors", pipe.device) for name in ("lines", "boxes"))
+    drawn = scribbles()
+    pair, fox = scene("rocket left of tree on yellow", 6), scene("big fox in meadow", 2)
+    hints = (
+        ("a scribble", lines, drawn["fruit"], "red apple on white", "peach in snow"),
+        ("a scribble", lines, drawn["house"], "house in meadow", "castle in desert"),
+        ("a scribble", lines, drawn["ball"], "pizza on purple", "clock in space"),
+        ("line art", lines, Image.fromarray(fox.lines), "big fox in meadow", "big cat in space"),
+        ("edges of a scene", lines, edges(Image.fromarray(pair.image)), "rocket left of tree on blue", "tree in snow"),
+        ("boxes", boxes, Image.fromarray(pair.layout), "rocket left of tree on yellow", "cat left of house in snow"),
+    )
+    pictures, captions = [], []
+    for kind, controlnet, hint, *prompts in hints:
+        pictures += [hint, *pipe(prompts, seed=[3, 3], control=(controlnet, hint, 1.0))]
+        captions += [kind, *prompts]
+    return pictures, captions
+
+
 def main():
     pipe = StableDiffusion.from_pretrained("openmoji")
 
-    def draw(name, prompts, seeds, captions, columns):
-        sheet = grid(pipe(prompts, seed=seeds), columns, captions)
+    def save(name, pictures, captions, columns):
+        sheet = grid(pictures, columns, captions)
         sheet.quantize(256, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)  #  a third of the bytes
         print(DOCS / name)
+
+    def draw(name, prompts, seeds, captions, columns):
+        save(name, pipe(prompts, seed=seeds), captions, columns)
 
     draw("gallery.png", PROMPTS, 0, PROMPTS, columns=6)
     many = [prompt for prompt in ONE_PROMPT for _ in range(6)]
@@ -59,6 +133,8 @@ def main():
     specs = np.random.RandomState(0)
     prompts = [str(data.random_spec(specs, held_out=i % 8 == 7)) for i in range(64)]
     draw("random.png", prompts, 0, prompts, columns=8)
+    save("editing.png", *editing(pipe), columns=6)
+    save("control.png", *control(pipe), columns=6)
 
 
 if __name__ == "__main__":

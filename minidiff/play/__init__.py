@@ -1,0 +1,146 @@
+"""Widgets. Each is a `Panel`: it moves in a live notebook, and a still picture stands for it everywhere else."""
+
+from __future__ import annotations
+
+import html
+import io
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from minidiff import show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+SLOW = 0.3  # seconds; what takes longer is drawn when the slider is let go, and says that it is being drawn
+
+
+class Panel:
+    """What a cell shows: one output that holds a widget, and a picture for a page or where ipywidgets is missing.
+
+    A subclass has `still()`, that picture, `__repr__`, its text, and sets `widget` where it can.
+    """
+
+    widget = None
+
+    def still(self) -> Image:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        output = {"text/plain": repr(self), "image/png": png(self.still())}
+        if self.widget is not None:
+            output |= {kind: data for kind, data in self.widget._repr_mimebundle_().items() if kind not in output}
+        return output
+
+
+def play(draw: Callable[..., Image | Figure], **dials: Sequence) -> Dials:
+    """A picture, draw(**values), that is drawn anew whenever a dial is moved: make it the last line of a cell.
+
+    draw   values by name -> a PIL image or a matplotlib figure, which is closed
+    dials  each its name and two or more values it can take, the middle one first; `a_b` is shown as "a b". A slider,
+           or, where all values are text, a row of buttons
+    """
+    if not dials or any(len(values) < 2 for values in dials.values()):
+        got = {name: len(values) for name, values in dials.items()}
+        raise ValueError(f"got dials with {got or 'no'} values, expected at least one dial with two values or more")
+    return Dials(draw, dials)
+
+
+class Dials(Panel):
+    """What `play` returns. `dials`: the controls by name; `picture`: what they show; `message`: a line below.
+
+    Its still picture is a row of at most five along the first dial, the others in the middle.
+    """
+
+    def __init__(self, draw: Callable[..., Image | Figure], dials: dict[str, Sequence]):
+        self.draw = draw
+        self.middle = {name: values[len(values) // 2] for name, values in dials.items()}
+        (self.first, values), *_ = dials.items()
+        n = min(5, len(values))
+        chosen = [values[round(i * (len(values) - 1) / (n - 1))] for i in range(n)]
+        start = time.perf_counter()
+        self.row = [image(draw(**self.middle | {self.first: value})) for value in chosen]
+        self.slow = time.perf_counter() - start > n * SLOW
+        self.captions = [f"{self.first.replace('_', ' ')} {value}" for value in chosen]
+        try:
+            self._build(dials)
+        except ModuleNotFoundError:  # no ipywidgets: the still picture says it as well
+            pass
+
+    def __repr__(self) -> str:
+        return f"pictures: {', '.join(self.captions)}"
+
+    def still(self) -> Image:
+        columns = max(1, min(len(self.row), 900 // max(picture.width for picture in self.row)))
+        return show.grid(self.row, columns=columns, captions=self.captions)
+
+    def _build(self, dials: dict[str, Sequence]) -> None:
+        from ipywidgets import HTML, SelectionSlider, ToggleButtons, VBox
+
+        self.dials = {}
+        for name, values in dials.items():
+            text = all(isinstance(value, str) for value in values)
+            control = (ToggleButtons if text else SelectionSlider)(
+                options=[(str(value) or "(empty)", value) for value in values], value=self.middle[name]
+            )
+            if text:
+                control.style.button_width = "max-content"
+            else:
+                control.continuous_update = not self.slow
+            self.dials[name] = labelled(control, name.replace("_", " "))
+            control.observe(self._redraw, "value")
+        self.picture, self.message = picture(image(self.draw(**self.middle)), "picture"), HTML()
+        self.widget = VBox([*self.dials.values(), self.picture, self.message]).add_class("minidiff-play")
+
+    def _redraw(self, _) -> None:
+        values = {name: control.value for name, control in self.dials.items()}
+        if self.slow:
+            say(self.message, "drawing …")
+        try:
+            self.picture.value = png(image(self.draw(**values)))
+        except Exception as error:  # a callback's traceback would be lost in the log
+            say(self.message, f"Not drawn: {error}")
+        else:
+            say(self.message, "")
+
+
+def labelled(control, name: str):
+    """An ipywidgets control with its name, seen and read aloud, and the class minidiff-NAME for scripts."""
+    control.description = control.tooltip = name
+    control.style.description_width = "initial"
+    return control.add_class(f"minidiff-{name.replace(' ', '-')}")
+
+
+def picture(drawn: Image, name: str):
+    """An ipywidgets picture with a name and the class minidiff-NAME."""
+    from ipywidgets import Image
+
+    widget = Image(format="png", value=png(drawn), tooltip=name)
+    widget.layout.width, widget.layout.max_width = "max-content", "100%"
+    return widget.add_class(f"minidiff-{name.replace(' ', '-')}")
+
+
+def say(message, text: str) -> None:
+    """Put one line of text into an ipywidgets HTML, for eyes and for screen readers."""
+    message.value = f'<span role="status">{html.escape(" ".join(text.split()))}</span>' if text else ""
+
+
+def image(drawn: Image | Figure) -> Image:
+    """A picture of a matplotlib figure, which is closed; a picture as it is."""
+    if hasattr(drawn, "savefig"):
+        import PIL.Image
+        from matplotlib import pyplot
+
+        file = io.BytesIO()
+        drawn.savefig(file, format="png")
+        pyplot.close(drawn)
+        drawn = PIL.Image.open(file).convert("RGB")
+    return drawn
+
+
+def png(drawn: Image) -> bytes:
+    file = io.BytesIO()
+    drawn.save(file, "PNG")
+    return file.getvalue()
