@@ -28,11 +28,20 @@ class Panel:
     def still(self) -> Image:
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def output(self) -> dict:
+        """MIME type -> data."""
         output = {"text/plain": repr(self), "image/png": png(self.still())}
         if self.widget is not None:
-            output |= {kind: data for kind, data in self.widget._repr_mimebundle_().items() if kind not in output}
+            data = self.widget._repr_mimebundle_()
+            data = data[0] if isinstance(data, tuple) else data  # anywidget's come with metadata
+            output |= {kind: each for kind, each in data.items() if kind not in output}
         return output
+
+    def _ipython_display_(self) -> None:
+        # not `_repr_mimebundle_`: where drawing widgets live in Colab is added to what is displayed, not to results
+        from IPython.display import display
+
+        display(self.output(), raw=True)
 
 
 def play(draw: Callable[..., Image | Figure], **dials: Sequence) -> Dials:
