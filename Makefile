@@ -1,4 +1,4 @@
-# Everything is installed in .venv beside this file. After the install no target needs the network.
+# Everything but Chromium is installed in .venv beside this file. After the install no target needs the network.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PY = .venv/bin/python
@@ -17,7 +17,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo test notebooks wheel bounds clean
+.PHONY: help venv lab demo browser test notebooks wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -43,7 +43,14 @@ demo: $(STAMP) ## draw a grid of eight prompts to demo.png
 	@$(PY) -m minidiff $(PROMPTS) --out demo.png
 
 test: export MINIDIFF_SCALE = test
-test: $(STAMP) ## lint, then run every test and every notebook at test scale
+browser: ## install Chromium, in which make test opens the lessons: Debian, as root
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update && apt-get install --yes --no-install-recommends chromium fonts-liberation; \
+	else echo "No chromium here: Chrome, or what python -m playwright install chromium installs, does as well."; \
+		echo "Without any of them the browser tests are skipped."; fi
+
+test: $(STAMP) browser ## lint, then run every test and every notebook at test scale
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest
