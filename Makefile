@@ -17,7 +17,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo test notebooks clean
+.PHONY: help venv lab demo test notebooks site clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Name another one: make $(or $(MAKECMDGOALS),venv) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install $(TORCH)
-	$(PY) -m pip install -c constraints.txt -e ".[lab,test]"
+	$(PY) -m pip install -c constraints.txt -e ".[lab,test,site]"
 	$(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@touch $@
 
@@ -51,6 +51,9 @@ test: $(STAMP) ## lint, then run every test and every notebook at test scale
 notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
 	$(PY) tools/notebooks.py
+
+site: $(STAMP) ## write the lessons and the package reference as web pages to build/site
+	$(PY) -m sphinx -W --keep-going -q -E -c docs . build/site
 
 clean: ## remove .venv, caches and demo.png
 	rm -rf .venv .pytest_cache .ruff_cache build dist demo.png
