@@ -53,7 +53,8 @@ notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop s
 	$(PY) tools/notebooks.py
 
 site: $(STAMP) ## write the lessons and the package reference as web pages to build/site
-	$(PY) -m sphinx -W --keep-going -q -E -c docs . build/site
+	rm -rf build/site
+	$(PY) -m sphinx -W --keep-going -q -c docs . build/site
 
 clean: ## remove .venv, caches and demo.png
 	rm -rf .venv .pytest_cache .ruff_cache build dist demo.png
