@@ -90,22 +90,31 @@ def alternative(outputs):
 
 
 def as_rst(app, what, name, obj, options, lines):
-    """Docstrings are plain text. A paragraph that is indented or has columns stays as it is set, others flow."""
+    """Docstrings are plain text. Lists of parameters become lists, what else has columns stays as it is set."""
     paragraphs = "\n".join(lines).strip("\n").split("\n\n")
     lines.clear()
     for paragraph in paragraphs:
-        if re.search(r"^ |\S {2,}\S", paragraph, re.MULTILINE):
-            lines += ["::", "", *(f"    {line}" for line in paragraph.split("\n")), ""]
+        entries = re.split(r"^ {4}(\w+(?:, \w+)*) {2,}(?=\S)", paragraph, flags=re.MULTILINE)
+        if what != "module" and len(entries) > 1 and not entries[0]:
+            for names, text in zip(entries[1::2], entries[2::2], strict=True):
+                lines.append(f":param {names}: {escape(' '.join(text.split()))}")
+        elif re.search(r"^ |\S {2,}\S", paragraph, re.MULTILINE):
+            lines += ["::", "", *(f"    {line}" for line in paragraph.split("\n"))]
         else:
-            parts = re.split(r"(`[^`]+`)", paragraph)
-            parts[::2] = [re.sub(r"([\\*|_])", r"\\\1", part) for part in parts[::2]]
-            parts[1::2] = [re.sub(r"^`([\w.]+)`$", r"`\1 <.\1>`", part) for part in parts[1::2]]
-            parts[1::2] = [part if part.endswith(">`") else f"`{part}`" for part in parts[1::2]]
-            lines += [*"\\ ".join(parts).split("\n"), ""]  # backslash and space, which show as nothing, end a role
+            lines += escape(paragraph).split("\n")
+        lines.append("")
     if dataclasses.is_dataclass(obj) and what == "class":
         fields = re.findall(r"^    \w+: .*", inspect.getsource(obj), re.MULTILINE)
-        fields = [re.sub(r"  # +", "  # ", field) for field in fields]
-        lines += [".. code-block:: python", "", *fields, ""]
+        lines += [".. code-block:: python", "", *(re.sub(r"  # +", "  # ", field) for field in fields), ""]
+
+
+def escape(text):
+    """Text without markup, but for `name`, which becomes a link if there is such a thing here, and `code`."""
+    parts = re.split(r"(`[^`]+`)", text)
+    parts[::2] = [re.sub(r"([\\*|_])", r"\\\1", part) for part in parts[::2]]
+    parts[1::2] = [re.sub(r"^`([\w.]+)`$", r"`\1 <.\1>`", part) for part in parts[1::2]]
+    parts[1::2] = [part if part.endswith(">`") else f"`{part}`" for part in parts[1::2]]
+    return "\\ ".join(parts)  # backslash and space, which show as nothing, end a role
 
 
 def signature(app, what, name, obj, options, arguments, result):
