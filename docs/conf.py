@@ -46,6 +46,8 @@ extensions = [
     "sphinx-mathjax-offline",  # MathJax and its fonts, from a file instead of the network
 ]
 nb_execution_mode = "off"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 nb_ipywidgets_js = {}  # scripts that would be loaded from the network; each widget has a still picture beside it
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
@@ -94,12 +96,12 @@ def as_rst(app, what, name, obj, options, lines):
     paragraphs = "\n".join(lines).strip("\n").split("\n\n")
     lines.clear()
     for paragraph in paragraphs:
-        entries = re.split(r"^ {4}(\w+(?:, \w+)*) {2,}(?=\S)", paragraph, flags=re.MULTILINE)
+        entries = re.split(r"^(?: {4})?(\w+(?:, \w+)*) {2,}(?=\S)", paragraph, flags=re.MULTILINE)
         if what != "module" and len(entries) > 1 and not entries[0]:
             for names, text in zip(entries[1::2], entries[2::2], strict=True):
                 lines.append(f":param {names}: {escape(' '.join(text.split()))}")
         elif re.search(r"^ |\S {2,}\S", paragraph, re.MULTILINE):
-            lines += ["::", "", *(f"    {line}" for line in paragraph.split("\n"))]
+            lines += [".. code-block:: text", "", *(f"    {line}" for line in paragraph.split("\n"))]
         else:
             lines += escape(paragraph).split("\n")
         lines.append("")
