@@ -63,6 +63,7 @@ python_use_unqualified_type_names = True
 add_module_names = False
 autodoc_inherit_docstrings = False
 default_role = "py:obj"
+viewcode_follow_imported_members = False  # they would share the links of the first module that imports them
 suppress_warnings = ["ref.python"]  # a name of two things: the first is meant well enough
 smartquotes = False
 
