@@ -11,7 +11,7 @@ from pathlib import Path
 
 project = html_title = "minidiff"
 root_doc = "README"
-include_patterns = ["README.md", "DATA_CARD.md", "notebooks/*", "exercises/*", "docs/*.md"]
+include_patterns = ["*.md", "docs/*.md", "notebooks/*", "exercises/*"]
 exclude_patterns = [".*", "build", "minidiff", "**/.*"]
 SIDEBAR = """
 ```{toctree}
@@ -29,11 +29,11 @@ exercises/[0-9]*
 ```
 ```{toctree}
 :hidden:
+:glob:
 :caption: About
-Package reference <docs/reference>
-docs/equality
-docs/training
-DATA_CARD
+docs/reference
+docs/*
+[A-Z]*
 Times and memory <notebooks/README>
 ```
 """
