@@ -17,7 +17,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo browser test notebooks wheel bounds clean
+.PHONY: help venv lab demo browser test notebooks site wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Name another one: make $(or $(MAKECMDGOALS),venv) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install $(TORCH)
-	$(PY) -m pip install -c constraints.txt -e ".[lab,test]"
+	$(PY) -m pip install -c constraints.txt -e ".[lab,test,site]"
 	$(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@touch $@
 
@@ -64,6 +64,10 @@ wheel: $(STAMP) ## build dist/minidiff-*.whl, weights inside, to install without
 
 bounds: ## install the lowest and the newest allowed versions elsewhere, and run the fast tests with each
 	TORCH="$(TORCH)" $(PYTHON) tools/bounds.py
+
+site: $(STAMP) ## write the lessons and the package reference as web pages to build/site
+	rm -rf build/site
+	$(PY) -m sphinx -W --keep-going -q -c docs . build/site
 
 clean: ## remove .venv, caches and demo.png
 	rm -rf .venv .pytest_cache .ruff_cache build dist demo.png
