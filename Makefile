@@ -17,7 +17,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo browser test notebooks clean
+.PHONY: help venv lab demo browser test notebooks wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,12 @@ test: $(STAMP) browser ## lint, then run every test and every notebook at test s
 notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
 	$(PY) tools/notebooks.py
+
+wheel: $(STAMP) ## build dist/minidiff-*.whl, weights inside, to install without the repository
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+bounds: ## install the lowest and the newest allowed versions elsewhere, and run the fast tests with each
+	TORCH="$(TORCH)" $(PYTHON) tools/bounds.py
 
 clean: ## remove .venv, caches and demo.png
 	rm -rf .venv .pytest_cache .ruff_cache build dist demo.png

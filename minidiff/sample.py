@@ -116,7 +116,7 @@ _AB = (1,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37
 def plms(denoise, x, schedule, ts, generator=None):
     """The step of `ddim` with eps = (55 eps_t - 59 eps_1 + 37 eps_2 - 9 eps_3) / 24, eps_k being that of k steps ago.
 
-    Liu et al. 2022 (arXiv:2202.09778) eq. 9, begun as in Stable Diffusion (diffusers' `skip_prk_steps`): lower orders
+    PLMS of Liu et al. 2022 (arXiv:2202.09778), begun as in Stable Diffusion (diffusers' `skip_prk_steps`): lower orders
     while the past is short, and the first step taken again with the mean of eps at both its ends. N steps are N + 1
     calls of `denoise`; N if the first step is also the last, or is from pure noise (alpha_t = 0). Of order 2 unless r
     falls evenly.

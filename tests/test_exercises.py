@@ -364,6 +364,34 @@ def test_drift_is_seen_and_mended(tmp_path, monkeypatch, capsys):
     assert "code changed since it was run" in capsys.readouterr().out
 
 
+def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, monkeypatch, capsys):
+    tools = tool()
+    monkeypatch.setattr(tools, "ROOT", tmp_path)
+    monkeypatch.setattr(tools, "REPOSITORY", "https://github.com/someone/course")
+    monkeypatch.setattr(tools, "run", lambda path: pytest.fail(f"{path} was run"))
+    for folder in ("notebooks", "solutions", "exercises"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    assert tools.main(["--check"]) == 1
+    assert tools.main([]) == 0 and tools.main(["--check"]) == 0
+    for path in tmp_path.glob("*s/*.ipynb"):
+        place = path.relative_to(tmp_path).as_posix()
+        new, old = (nbformat.read(folder / place, as_version=4).cells for folder in (tmp_path, ROOT))
+        link = f"[Open in Colab](https://colab.research.google.com/github/someone/course/blob/main/{place})"
+        assert new[0].source.splitlines()[1:4] == ["", link, ""]
+        assert '"MINIDIFF_SOURCE", "git+https://github.com/someone/course")' in new[1].source
+        assert [cell.get("outputs") for cell in new] == [cell.get("outputs") for cell in old]
+    monkeypatch.setattr(tools, "REPOSITORY", tool().REPOSITORY)
+    path = tmp_path / "notebooks" / "00_start_here.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].source += "\n"
+    nbformat.write(notebook, path)
+    capsys.readouterr()
+    assert tools.main(["--no-run"]) == 0 and tools.main(["--check"]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "notebooks/00_start_here.ipynb: code changed since it was run"
+    shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", path)
+    assert all(path.read_bytes() == (ROOT / path.relative_to(tmp_path)).read_bytes() for path in tmp_path.glob("*s/*"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", UNTOUCHED, ids=lambda path: path.name)
 def test_nbgrader_gives_the_solution_full_marks_and_an_untouched_notebook_none(path, tmp_path):

@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 
 from minidiff import data, sample
-from minidiff.cli import run
+from minidiff.cli import CONTROLS, run
 from minidiff.clip import CLIPText
+from minidiff.controlnet import ControlNet
+from minidiff.convert import load
 from minidiff.pipeline import SCHEDULE, WEIGHTS, StableDiffusion, find_device
 from minidiff.schedule import trailing
 from minidiff.tokenizer import Tokenizer
@@ -199,7 +201,9 @@ def test_a_picture_is_redrawn_from_the_command_line_as_from_python(tmp_path):
     image.save(tmp_path / "image.png"), mask.save(tmp_path / "mask.png")
     files = ["--image", tmp_path / "image.png", "--mask", tmp_path / "mask.png"]
     pipe = StableDiffusion.from_pretrained("openmoji", device="cpu")
+    lines = load(ControlNet, WEIGHTS / "lines.safetensors")
     for options, given in (
+        (["--control", "lines", tmp_path / "image.png", "--control-scale", 0.5], {"control": (lines, image, 0.5)}),
         (files[:2] + ["--strength", 0.5], {"image": image, "strength": 0.5}),
         (files, {"image": image, "mask": mask}),
         (files[:2] + ["--margins", 8, 0, 16, 0], {"image": image, "margins": (8, 0, 16, 0)}),
@@ -271,7 +275,8 @@ def test_drawing_imports_only_what_it_needs(tmp_path):
 
 def test_weights_stay_within_their_budget():
     sizes = {file.stem: file.stat().st_size / 2**20 for file in WEIGHTS.glob("*.safetensors")}
-    assert set(sizes) >= {"vae", "clip", "unet"}
-    assert sizes["unet"] <= 20 and sizes["vae"] <= 8 and sum(sizes.values()) <= 50 - 18, "18 MB are the ControlNets'"
+    assert set(sizes) == {"vae", "clip", "unet", "judge", *CONTROLS}
+    controls = sum(sizes[name] for name in CONTROLS)
+    assert sizes["unet"] <= 20 and sizes["vae"] <= 8 and controls <= 18 and sum(sizes.values()) <= 50
     for name in sizes:
         assert (Path(WEIGHTS) / f"{name}.json").exists(), "each file has its card"

@@ -50,6 +50,12 @@ def test_every_direct_dependency_is_pinned(requirement):
     assert [name(pin) for pin in PINS].count(name(requirement)) == 1
 
 
+@pytest.mark.parametrize("requirement", DIRECT)
+def test_every_direct_dependency_has_a_lower_bound(requirement):
+    """Which tools/bounds.py installs."""
+    assert re.fullmatch(r"[\w-]+>=\d[\d.]*\d(,<\d+)?", requirement)
+
+
 def test_constraints_are_exact_pins_and_nothing_else():
     assert [pin for pin in PINS if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
     torch = next(pin for pin in PINS if name(pin) == "torch")

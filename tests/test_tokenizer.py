@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import tokenizers
 import torch
 import transformers
 
@@ -145,6 +146,8 @@ def write_clip_files(tokenizer, folder, layout, pad):
 @pytest.mark.parametrize("layout", ["two files", "every token", "names"])
 def test_folders_of_checkpoints(layout, pad, tmp_path):
     """vocab.json with merges.txt; the tokenizer.json that transformers makes of them; and what `save` makes of both."""
+    if (layout, pad) == ("two files", EOS) and tokenizers.__version__ < "0.23":
+        pytest.xfail("transformers adds EOS twice, and this version of tokenizers keeps to the first: <|EndOfText|>")
     write_clip_files(Tokenizer.train(WORDS), tmp_path / "clip", layout, pad)
     theirs = transformers.CLIPTokenizer.from_pretrained(tmp_path / "clip")
     theirs.save_pretrained(tmp_path / "theirs")

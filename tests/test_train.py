@@ -155,6 +155,7 @@ def wait_for(file, process):
     raise TimeoutError(file)
 
 
+@pytest.mark.slow
 def test_a_kill_loses_nothing_but_the_steps_since_the_last_checkpoint(tmp_path):
     killed = subprocess.Popen([*COMMAND, "--out", tmp_path / "killed"], env=ENV, stderr=subprocess.PIPE)
     wait_for(tmp_path / "killed/checkpoint.safetensors", killed)
@@ -169,6 +170,7 @@ def test_a_kill_loses_nothing_but_the_steps_since_the_last_checkpoint(tmp_path):
     assert not list((tmp_path / "killed").glob("*.part"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_one_line_and_exit_code_2(tmp_path):
     command = [*COMMAND, "--steps", "1000", "--out", tmp_path]
     process = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE, text=True)

@@ -4,7 +4,10 @@ python tools/notebooks.py            runs the notebooks of notebooks/ and soluti
                                      last run, records what that cost in notebooks/README.md, and writes exercises/
                                      from solutions/, but leaves those that somebody has begun to solve
 python tools/notebooks.py 00 03      runs those whose name starts so, changed or not, and writes exercises/
+python tools/notebooks.py --no-run   runs none, and does the rest
 python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
+
+All but the last also write the repository's address, which pyproject.toml has, into every notebook: see addressed.
 """
 
 import ast
@@ -15,13 +18,18 @@ import os
 import re
 import sys
 import time
+import tomllib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nbformat
 import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+TITLE = re.compile(r"\A(# .*\n)(?:\n\[Open in Colab\]\(.*\)\n)?")
+SOURCE = re.compile(r'(?<="MINIDIFF_SOURCE", ")[^"]*')
 COSTS = re.compile(r"(<!-- costs -->\n).*(<!-- end -->)", re.DOTALL)
 PEAK = """
 try:
@@ -36,15 +44,36 @@ HIDDEN = re.compile(r"\n### BEGIN HIDDEN TESTS\n.*?### END HIDDEN TESTS", re.DOT
 STUB = r"\1# YOUR CODE HERE\n\1raise NotImplementedError()"  # what nbgrader's generate_assignment writes too
 
 
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
 def code_hash(notebook):
     """What the outputs were made from: a hash of all code cells, in order."""
     code = "\0".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
-def is_stale(path):
-    notebook = nbformat.read(path, as_version=4)
+def is_stale(notebook):
     return notebook.metadata.get("minidiff", {}).get("executed") != code_hash(notebook)
+
+
+def addressed(notebook, path):
+    """The notebook that belongs at path, with what follows from the repository's address: the link that opens it in
+    Colab, below its title, and what its setup cell installs there.
+
+    The link is a word: the usual badge is a picture on a server, and would be missing wherever there is no network.
+    The address has no part in any output here, so a notebook that was not stale before is not stale after.
+    """
+    place = f"{urlsplit(REPOSITORY).path}/blob/main/{path.relative_to(ROOT).as_posix()}"
+    link = f"[Open in Colab](https://colab.research.google.com/github{place})"
+    notebook, stale = nbformat.from_dict(notebook), is_stale(notebook)
+    for cell in notebook.cells:
+        cell.source = SOURCE.sub(f"git+{REPOSITORY}", cell.source)
+    notebook.cells[0].source = TITLE.sub(lambda title: f"{title[1]}\n{link}\n", notebook.cells[0].source)
+    if not stale:
+        notebook.metadata.minidiff.executed = code_hash(notebook)
+    return notebook
 
 
 def is_bare_widget(output):
@@ -79,9 +108,9 @@ def normalise(notebook):
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
-def exercise(solution):
+def exercise(solution, path):
     """The reader's notebook: a stub for each solution, no hidden tests, no output that a solution had a part in."""
-    notebook = nbformat.from_dict(solution)
+    notebook = addressed(solution, path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     answers = [cell for cell in code if cell.metadata.get("nbgrader", {}).get("solution")]
     names = {node.name for cell in answers for node in ast.parse(cell.source).body if hasattr(node, "name")}
@@ -97,7 +126,7 @@ def exercise(solution):
 
 def holds_answers(path):
     """Whether somebody changed the code of an exercise notebook, as its readers do."""
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     return notebook.metadata.get("minidiff", {}).get("made", code_hash(notebook)) != code_hash(notebook)
 
 
@@ -110,7 +139,7 @@ def write(notebook, path):
 def run(path):
     from nbclient import NotebookClient
 
-    notebook, start = nbformat.read(path, as_version=4), time.perf_counter()
+    notebook, start = read(path), time.perf_counter()
     client = NotebookClient(
         notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
@@ -132,19 +161,29 @@ def costs(paths):
     """notebooks/README.md with the seconds and the peak memory of each notebook's last run."""
     lines = ["| notebook | seconds | peak memory, MiB | cores |", "|---|---|---|---|"]
     for path in paths:
-        about = nbformat.read(path, as_version=4).metadata.get("minidiff", {})
+        about = read(path).metadata.get("minidiff", {})
         numbers = " | ".join(f"{about[name]:,}" if name in about else "" for name in ("seconds", "peak_mib", "cores"))
         lines.append(f"| {path.relative_to(ROOT).as_posix()} | {numbers} |")
     text = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
     return COSTS.sub(lambda place: place[1] + "\n".join([*lines, ""]) + place[2], text)
 
 
+def moved(paths):
+    """Pairs of a notebook's path and the notebook with the repository's address, where it has another one or none."""
+    for path in paths:
+        notebook = read(path)
+        want = addressed(notebook, path)
+        if notebook != want:
+            yield path, want
+
+
 def drifted():
     """Pairs of an exercise's path and what should be there, where that is not what is there; no solution: None."""
-    wanted = {path.name: exercise(nbformat.read(path, as_version=4)) for path in (ROOT / "solutions").glob("*.ipynb")}
-    for name in sorted(wanted.keys() | {path.name for path in (ROOT / "exercises").glob("*.ipynb")}):
-        path, want = ROOT / "exercises" / name, wanted.get(name)
-        if want is None or not path.exists() or nbformat.read(path, as_version=4) != want:
+    here = ROOT / "exercises"
+    wanted = {path.name: exercise(read(path), here / path.name) for path in (ROOT / "solutions").glob("*.ipynb")}
+    for name in sorted(wanted.keys() | {path.name for path in here.glob("*.ipynb")}):
+        path, want = here / name, wanted.get(name)
+        if want is None or not path.exists() or read(path) != want:
             yield path, want
 
 
@@ -152,14 +191,18 @@ def main(arguments):
     paths = [path for folder in ("notebooks", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))]
     readme = ROOT / "notebooks" / "README.md"
     if arguments == ["--check"]:
-        stale = [f"{path.relative_to(ROOT)}: code changed since it was run" for path in paths if is_stale(path)]
-        drift = [f"{path.relative_to(ROOT)}: is not what solutions/ gives" for path, _ in drifted()]
+        wrong = [f"{path.relative_to(ROOT)}: code changed since it was run" for path in paths if is_stale(read(path))]
+        wrong += [f"{path.relative_to(ROOT)}: has not the address in pyproject.toml" for path, _ in moved(paths)]
+        wrong += [f"{path.relative_to(ROOT)}: is not what solutions/ gives" for path, _ in drifted()]
         if costs(paths) != readme.read_text(encoding="utf-8"):
-            drift.append("notebooks/README.md: is not what the notebooks record")
-        print("\n".join(stale + drift) or "nothing is stale")
-        return bool(stale + drift)
-    for path in paths:
-        if path.name.startswith(tuple(arguments)) if arguments else is_stale(path):
+            wrong.append("notebooks/README.md: is not what the notebooks record")
+        print("\n".join(wrong) or "nothing is stale")
+        return bool(wrong)
+    for path, notebook in moved(paths):
+        write(notebook, path)
+        print(path.relative_to(ROOT), "addressed")
+    for path in paths if arguments != ["--no-run"] else []:
+        if path.name.startswith(tuple(arguments)) if arguments else is_stale(read(path)):
             print(path.relative_to(ROOT), end=" ", flush=True)
             run(path)
     readme.write_text(costs(paths), encoding="utf-8")

@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> None:
         else:
             unet = load(UNet, args.weights / "unet.safetensors")
             model = load(ControlNet, args.init) if args.init else ControlNet.from_unet(unet, **HINT_EMBEDDING)
-            objective = ControlNetObjective(model, unet, args.hint, *frozen)
+            objective = ControlNetObjective(model, unet, args.hint, *frozen, judge)
 
     card = {"command": " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])}
     if args.init and args.init.with_suffix(".json").is_file():

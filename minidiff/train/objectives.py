@@ -319,21 +319,23 @@ class ControlNetObjective(UNetObjective):
         return self.loss(controlled(self.unet, self.model, hint), generator, x0, ids)
 
     def look(self):
-        """Twelve hints and what is drawn from them; how well the edges agree with the scene's, and without control."""
-        shown = scenes(torch.arange(EVAL_SEED, EVAL_SEED + 32), self.world)
+        """Twelve hints and what is drawn from them; of 64 scenes, how well the edges agree, and what the judge says,
+        with control and without."""
+        shown = scenes(torch.arange(EVAL_SEED, EVAL_SEED + 64), self.world)
         captions, hints = [scene.caption for scene in shown], [self.hint(scene) for scene in shown]
-        pipe = self.pipeline(self.unet)
-        pictures = {
-            "edge_f1": pipe(captions, steps=15, progress=False, control=(self.model, hints, 1.0)),
-            "edge_f1_without_control": pipe(captions, steps=15, progress=False),
+        truth, pipe = [judge.edges(scene.image) for scene in shown], self.pipeline(self.unet)
+        drawn = {
+            "": pipe(captions, steps=15, progress=False, control=(self.model, hints, 1.0)),
+            "_without_control": pipe(captions, steps=15, progress=False),
         }
-        truth = [judge.edges(scene.image) for scene in shown]
-        measures = {
-            name: round(
-                float(np.mean([judge.edge_f1(judge.edges(np.array(p)), e) for p, e in zip(drawn, truth, strict=True)])),
-                4,
-            )
-            for name, drawn in pictures.items()
-        }
-        pairs = [picture for pair in zip(hints[:12], pictures["edge_f1"], strict=False) for picture in pair]
+        measures = {}
+        for how, pictures in drawn.items():
+            pairs = zip(pictures, truth, strict=True)
+            measures[f"edge_f1{how}"] = np.mean([judge.edge_f1(judge.edges(np.array(p)), e) for p, e in pairs])
+            if self.judge is not None:
+                _, answers = judge.read(self.judge, show.to_tensor(pictures))
+                said = judge.adherence(answers, [scene.spec for scene in shown])
+                measures |= {f"{name}{how}": said[name] for name in ("objects", "place", "right")}
+        measures = {name: round(float(value), 4) for name, value in measures.items()}
+        pairs = [picture for pair in zip(hints[:12], drawn[""], strict=False) for picture in pair]
         return show.grid(pairs, columns=6), measures

@@ -1,0 +1,98 @@
+"""The setup cell where minidiff is missing: in Colab it installs a wheel, elsewhere it says what to do.
+
+The cell runs in a real kernel of a new virtual environment, which has everything but minidiff. Colab is a module
+named google.colab. pip is kept off the network.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import nbformat
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="makes symbolic links, for which Windows wants rights")
+ROOT = Path(__file__).resolve().parent.parent
+SETUP = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4).cells[1].source
+COLAB = "import google.colab"  # loaded before the first cell there
+WHERE = "import minidiff.pipeline; print(minidiff.pipeline.__file__)"
+DRAW = """
+pipe = minidiff.pipeline.StableDiffusion.from_pretrained("openmoji")
+print(pipe("apple on blue", steps=1, progress=False)[0].size)
+"""
+RUN = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], as_version=4)
+nbclient.NotebookClient(notebook, kernel_name="python3", allow_errors=True, timeout=300).execute()
+nbformat.write(notebook, sys.argv[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
+    subprocess.run(command, check=True)
+    (wheel,) = folder.glob("minidiff-*.whl")
+    return wheel
+
+
+@pytest.fixture
+def room(tmp_path):
+    """A folder with a virtual environment that lacks only minidiff, and beside it a stub of google.colab."""
+    venv.create(tmp_path / ".venv")
+    place = {"base": str(tmp_path / ".venv"), "platbase": str(tmp_path / ".venv")}
+    for scheme in ("purelib", "platlib"):
+        packages = Path(sysconfig.get_path(scheme, vars=place))
+        for entry in Path(sysconfig.get_path(scheme)).iterdir():
+            if "minidiff" not in entry.name and not (packages / entry.name).exists():
+                (packages / entry.name).symlink_to(entry)
+    (tmp_path / "stub" / "google").mkdir(parents=True)
+    (tmp_path / "stub" / "google" / "colab.py").touch()
+    return tmp_path
+
+
+def run(room, *cells, **variables):
+    """What each cell printed, or the message of its error."""
+    path = room / "notebook.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(("MINIDIFF_", "PYTHON"))}
+    inner = {"PYTHONPATH": str(room / "stub"), "PIP_NO_INDEX": "1", **variables}
+    subprocess.run([room / ".venv" / "bin" / "python", "-c", RUN, path], cwd=room, env=outer | inner, check=True)
+    for cell in nbformat.read(path, as_version=4).cells:
+        yield "".join(output.get("text") or output["evalue"] for output in cell.outputs)
+
+
+def test_the_wheel_holds_the_package_its_weights_and_its_licences(wheel):
+    names = set(ZipFile(wheel).namelist())
+    package = [path.relative_to(ROOT).as_posix() for path in (ROOT / "minidiff").rglob("*.*") if path.suffix != ".pyc"]
+    assert set(package) <= names
+    assert {"LICENSE", "DATA_CARD.md"} <= {name.split("/")[-1] for name in names}
+
+
+def test_in_colab_the_cell_installs_what_the_variable_names(room, wheel):
+    _, setup, where, size = run(room, COLAB, SETUP, WHERE, DRAW, MINIDIFF_SOURCE=str(wheel))
+    assert " · scale: colab · " in setup.splitlines()[-1]
+    assert Path(where.strip()).is_relative_to(room / ".venv")
+    assert size == "(128, 128)\n"
+
+
+def test_in_colab_with_an_uploaded_wheel_the_cell_installs_nothing_more(room, wheel):
+    shutil.copy(wheel, room)
+    (upload,) = re.findall(r"%pip install .*", (ROOT / "README.md").read_text(encoding="utf-8"))
+    pip, _, setup, where = run(room, upload, COLAB, SETUP, WHERE, MINIDIFF_SOURCE="nowhere")
+    assert "ERROR" not in pip
+    assert setup.startswith("device: ") and setup.count("\n") == 1
+    assert Path(where.strip()).is_relative_to(room / ".venv")
+
+
+def test_elsewhere_the_cell_installs_nothing_and_says_what_to_do(room, wheel):
+    setup, where = run(room, SETUP, WHERE, MINIDIFF_SOURCE=str(wheel))
+    assert setup.startswith("'minidiff' is not installed for this kernel: run `make lab` in the course folder")
+    assert where == "No module named 'minidiff'"
