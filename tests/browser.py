@@ -25,10 +25,11 @@ FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium f
 ).split()
 # JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice.
 HARMLESS = ("No such comm",)
-# Controls and pictures that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
-NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, img, [role=slider]")]
-    .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.alt || e.labels?.length || e.textContent.trim()
-        || e.closest(".jupyter-widgets")?.querySelector(".widget-label")?.textContent.trim()))
+# Controls that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
+NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, [role=slider]")]
+    .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.labels?.length
+        || (e.localName === "button" ? e : e.closest(".widget-inline-hbox")?.querySelector(".widget-label"))
+            ?.textContent.trim()))
     .map(e => e.outerHTML.slice(0, 200))"""
 
 
