@@ -25,10 +25,11 @@ FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium f
 ).split()
 # JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice.
 HARMLESS = ("No such comm",)
-# Controls and pictures that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
-NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, img, [role=slider]")]
-    .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.alt || e.labels?.length || e.textContent.trim()
-        || e.closest(".jupyter-widgets")?.querySelector(".widget-label")?.textContent.trim()))
+# Controls that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
+NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, [role=slider]")]
+    .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.labels?.length
+        || (e.localName === "button" ? e : e.closest(".widget-inline-hbox")?.querySelector(".widget-label"))
+            ?.textContent.trim()))
     .map(e => e.outerHTML.slice(0, 200))"""
 
 
@@ -52,7 +53,7 @@ def jupyterlab(folder: Path, home: Path):
     options = f"""--no-browser --allow-root --LabApp.expose_app_in_browser=True --IdentityProvider.token={token}
         --ServerApp.ip=127.0.0.1 --ServerApp.port={port} --ServerApp.port_retries=0""".split()
     command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"]
-    folders = {f"JUPYTER_{name}_DIR": str(home) for name in ("CONFIG", "DATA", "RUNTIME")}
+    folders = {f"JUPYTER_{name}_DIR": str(home) for name in ("CONFIG", "DATA", "RUNTIME")}  # not the reader's own
     with log.open("w") as file:
         server = subprocess.Popen(command, env=os.environ | folders, stdout=file, stderr=file)
     try:

@@ -4,6 +4,7 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from browser import FLAGS, NAMELESS, Notebook, chromium, jupyterlab, pixels
@@ -11,7 +12,6 @@ from browser import FLAGS, NAMELESS, Notebook, chromium, jupyterlab, pixels
 pytestmark = pytest.mark.slow
 LESSONS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
-STUDIO = ["import minidiff", 'minidiff.studio(prompt="big red apple on blue", steps=2)']
 
 
 @pytest.fixture(scope="module")  # no longer, because Playwright's event loop runs as long, which nbval cannot stand
@@ -83,3 +83,37 @@ def test_lesson_runs_and_its_widgets_answer(lab, path, tmp_path):
                 notebook.until(f"cell {i} shows another picture", shows, image, before, False)
                 back.press(its_key)
                 notebook.until(f"cell {i} shows the first picture again", shows, image, before)
+
+
+def test_studio_draws_what_is_typed_and_redraws_what_is_painted(lab, tmp_path):
+    cell = nbformat.v4.new_code_cell('import minidiff\n\nminidiff.studio(prompt="big red apple on blue", steps=2)')
+    spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": spec}), lab[0] / "studio.ipynb")
+    with opened(lab, "studio.ipynb", tmp_path) as notebook:
+        studio = notebook.output(0).locator(".minidiff-studio")
+        draw, old, new = (studio.locator(f".minidiff-{name}") for name in ("draw", "last-picture", "new-picture"))
+        assert studio.evaluate(NAMELESS) == []
+        apple = pixels(new)
+
+        studio.locator(".minidiff-prompt input").fill("big pear on yellow")
+        draw.click()
+        notebook.until("the new picture is another one", shows, new, apple, False)
+        assert shows(old, apple), "the last picture is kept beside the new one"
+        pear = pixels(new)
+
+        studio.get_by_role("button", name="inpaint").click()
+        studio.get_by_role("button", name="Use as image").click()
+        draw.click()  # too early
+        studio.get_by_text("nothing is painted").wait_for()
+        sheet = studio.locator(".minidiff-mask canvas")
+        sheet.scroll_into_view_if_needed()
+        box = sheet.bounding_box()
+        unit, mouse = box["width"] / 128, notebook.page.mouse
+        mouse.move(box["x"] + 30 * unit, box["y"] + 30 * unit)
+        mouse.down()
+        mouse.move(box["x"] + 60 * unit, box["y"] + 30 * unit, steps=5)
+        mouse.up()
+        studio.get_by_role("button", name="Redraw what is painted").click()
+        notebook.until("what is painted is redrawn", shows, new, pear, False)
+        ys, xs = np.nonzero((pixels(new) != pear).any(-1))
+        assert ys.min() >= 18 and ys.max() <= 42 and xs.min() >= 18 and xs.max() <= 72  # the brush is 20 pixels wide
