@@ -66,7 +66,7 @@ def browser():
         pytest.skip("no Chromium on this machine")
     options = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     with sync_api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=executable, args=options)
+        yield playwright.chromium.launch(executable_path=executable, args=options, timeout=300_000)
 
 
 def test_every_notebook_is_in_the_sidebar_and_can_be_downloaded(site, pages):
@@ -145,7 +145,7 @@ SHOWN = """() => {
 def test_figures_and_formulas_are_shown(site, browser, scheme):
     """In a browser that is given the folder alone: no server, no network."""
     context = browser.new_context(color_scheme=scheme, offline=True)
-    context.set_default_timeout(120_000)
+    context.set_default_timeout(300_000)  # a page takes a second, but not on a busy machine
     page, asked, said = context.new_page(), [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
@@ -167,6 +167,7 @@ def test_figures_and_formulas_are_shown(site, browser, scheme):
 
 def test_search_finds_a_function(site, browser):
     page = browser.new_page()
+    page.set_default_timeout(300_000)
     page.goto(f"{(site / 'search.html').as_uri()}?q=zero_terminal_snr")
-    page.get_by_role("link", name=re.compile("zero_terminal_snr")).first.wait_for(timeout=60_000)
+    page.get_by_role("link", name=re.compile("zero_terminal_snr")).first.wait_for()
     assert "reference.html#minidiff.schedule.zero_terminal_snr" in page.content()
