@@ -17,7 +17,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo test notebooks wheel bounds clean
+.PHONY: help venv lab demo test notebooks slides wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ test: $(STAMP) ## lint, then run every test and every notebook at test scale
 notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
 	$(PY) tools/notebooks.py
+
+slides: $(STAMP) ## make slides of every lesson in build/slides, or of some: LESSON="03 07"
+	$(PY) tools/slides.py $(LESSON)
 
 wheel: $(STAMP) ## build dist/minidiff-*.whl, weights inside, to install without the repository
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

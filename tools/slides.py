@@ -3,11 +3,11 @@
 python tools/slides.py            all lessons
 python tools/slides.py 03 07      those whose name starts so
 
-A heading begins a column of slides, each text with the cells below it a slide in it. Of a text the slide shows headings,
-lists, formulas, tables and the first paragraph; the notes hold all of it. Code of up to 26 lines is shown, longer code
-only where it prints and draws nothing, some definitions at a time. What a cell draws has a slide of its own unless its
-code is short. Tags of a cell say otherwise: `skip` leaves it out, `notes` puts it in the notes, `whole` shows all of a text,
-`result` shows what a cell prints and draws without its code.
+A heading begins a column of slides; each text, with the cells below it, is a slide in it. Of a text the slide shows
+headings, lists, formulas, tables, the first sentences and each "Guess"; the speaker's notes hold all of it. Code of up
+to 26 lines is shown; longer code only where it prints and draws nothing, some definitions at a time. Tags of a cell say
+otherwise: `skip` leaves it out, `notes` puts it in the notes, `whole` shows all of a text, `result` shows what a cell
+prints and draws without its code.
 """
 
 import ast
@@ -22,7 +22,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = 26  # of code on a slide
-SHORT = 8  # lines of code that leave room for what they print or draw
+BELOW = 14  # that fit below a text
+SHORT = 8  # that leave room for what they print or draw
 BLOCK = re.compile(r"#|[-*+] |\d+\. |\||>|\$\$|```|    ")  # how a heading, list, table, quote, formula or code begins
 LEAD = 60  # words of a first paragraph
 
@@ -49,6 +50,8 @@ def on_slide(text):
     shown, found = [], False
     for block in re.split(r"\n\s*\n", text.strip()):
         if BLOCK.match(block):
+            shown.append(block)
+        elif "**Guess" in block:
             shown.append(block)
         elif not found:
             shown.append(lead(block))
@@ -81,20 +84,19 @@ def text_slides(cell, tags):
                 yield placed(new_markdown_cell(part), "notes")
 
 
-def code_slides(cell, tags, below_text):
-    """`below_text`: whether the slide above has nothing but a text on it yet, and room below."""
+def code_slides(cell, tags, above):
+    """`above`: the text that stands alone on the slide so far, if any. What follows a "Guess" is on the next slide."""
     outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
     count = len(source.splitlines())
-    whole = [] if "result" in tags or outputs and count > LINES else list(pages(source))
-    kind = "-" if below_text else "subslide"
-    for page in whole:
-        yield placed(new_code_cell(page), kind if count <= SHORT or page is not whole[0] else "subslide")
-        kind = "subslide"
+    code = [] if "result" in tags or outputs and count > LINES else list(pages(source))
+    for i, page in enumerate(code):
+        yield placed(new_code_cell(page), "-" if above and i == 0 and count <= BELOW else "subslide")
     if outputs:
+        together = "**Guess" not in above and (count <= SHORT if code else bool(above))
         result = new_code_cell(source, outputs=outputs, metadata={"tags": ["result"]})
-        yield placed(result, "-" if below_text and not whole or 0 < count <= SHORT and whole else "subslide")
-        if not whole:
+        yield placed(result, "-" if together else "subslide")
+        if not code:
             yield placed(new_markdown_cell(f"```python\n{source}\n```"), "notes")
 
 
@@ -112,8 +114,8 @@ def slides(lesson):
         elif cell.cell_type == "markdown":
             cells += text_slides(cell, tags)
         else:
-            above = [c for c in cells if c.metadata.slideshow.slide_type != "notes"][-1:]
-            cells += code_slides(cell, tags, above and above[0].cell_type == "markdown")
+            last = next((c for c in reversed(cells) if c.metadata.slideshow.slide_type != "notes"), None)
+            cells += code_slides(cell, tags, last.source if last and last.cell_type == "markdown" else "")
     return nbformat.v4.new_notebook(cells=cells, metadata=lesson.metadata)
 
 
