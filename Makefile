@@ -1,4 +1,4 @@
-# Everything is installed in .venv beside this file. After the install no target needs the network.
+# Everything but Chromium is installed in .venv beside this file. After the install no target needs the network.
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PY = .venv/bin/python
@@ -17,7 +17,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo test notebooks slides wheel bounds clean
+.PHONY: help venv lab demo browser test notebooks slides site wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "Name another one: make $(or $(MAKECMDGOALS),venv) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install $(TORCH)
-	$(PY) -m pip install -c constraints.txt -e ".[lab,test]"
+	$(PY) -m pip install -c constraints.txt -e ".[lab,test,site]"
 	$(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@touch $@
 
@@ -43,7 +43,14 @@ demo: $(STAMP) ## draw a grid of eight prompts to demo.png
 	@$(PY) -m minidiff $(PROMPTS) --out demo.png
 
 test: export MINIDIFF_SCALE = test
-test: $(STAMP) ## lint, then run every test and every notebook at test scale
+browser: ## install Chromium, in which make test opens the lessons: Debian, as root
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update && apt-get install --yes --no-install-recommends chromium fonts-liberation; \
+	else echo "No chromium here: Chrome, or what python -m playwright install chromium installs, does as well."; \
+		echo "Without any of them the browser tests are skipped."; fi
+
+test: $(STAMP) browser ## lint, then run every test and every notebook at test scale
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest
@@ -52,7 +59,7 @@ notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
 	$(PY) tools/notebooks.py
 
-slides: $(STAMP) ## make slides of every lesson in build/slides, or of some: LESSON="03 07"
+slides: $(STAMP) ## write slides of every lesson to build/slides, or of some: LESSON="03 07"
 	$(PY) tools/slides.py $(LESSON)
 
 wheel: $(STAMP) ## build dist/minidiff-*.whl, weights inside, to install without the repository
@@ -60,6 +67,10 @@ wheel: $(STAMP) ## build dist/minidiff-*.whl, weights inside, to install without
 
 bounds: ## install the lowest and the newest allowed versions elsewhere, and run the fast tests with each
 	TORCH="$(TORCH)" $(PYTHON) tools/bounds.py
+
+site: $(STAMP) ## write the lessons and the package reference as web pages to build/site
+	rm -rf build/site
+	$(PY) -m sphinx -W --keep-going -q -c docs . build/site
 
 clean: ## remove .venv, caches and demo.png
 	rm -rf .venv .pytest_cache .ruff_cache build dist demo.png

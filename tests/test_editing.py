@@ -5,10 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from minidiff import data, sample
+from minidiff import data, judge, sample
 from minidiff.controlnet import ControlNet
-from minidiff.pipeline import StableDiffusion
+from minidiff.convert import load
+from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.show import to_pil, to_tensor
+from minidiff.train.objectives import HINTS
 
 PROMPTS = ["fox on green", "red apple in snow"]
 
@@ -123,6 +125,22 @@ def test_control_steers_and_scale_0_does_not(pipe, image, controlnet):
     assert far(twice[1], on[1]) < 1e-2, "two halves make a whole"
     fresh = ControlNet.from_unet(pipe.unet).eval()
     assert far(draw(pipe, PROMPTS, steps=3, control=(fresh, image, 1.0))[0], plain[0]) < 1e-3, "zero convolutions"
+
+
+@pytest.mark.parametrize("kind, gain", [("lines", 0.25), ("boxes", 0.1)])
+def test_shipped_controlnets_are_followed(pipe, kind, gain):
+    """Edges agree with those of the scenes that the hints were made from; without a hint they cannot."""
+    controlnet = load(ControlNet, WEIGHTS / f"{kind}.safetensors")
+    scenes = [data.scene(data.EVAL_SEED + 100 + i) for i in range(12)]
+    captions, hints = [scene.caption for scene in scenes], [HINTS[kind](scene) for scene in scenes]
+    controlled, plain = (
+        [
+            judge.edge_f1(judge.edges(np.array(picture)), judge.edges(scene.image))
+            for picture, scene in zip(draw(pipe, captions, steps=12, control=control), scenes, strict=True)
+        ]
+        for control in ((controlnet, hints, 1.0), None)
+    )
+    assert np.mean(controlled) > np.mean(plain) + gain
 
 
 def test_a_trace_holds_what_control_added(pipe, image, controlnet):

@@ -2,16 +2,15 @@
 
 import importlib.util
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
 import pytest
+from browser import FLAGS, chromium
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parent.parent
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytest.importorskip("sphinx_revealjs")
 
 
@@ -84,11 +83,12 @@ def test_long_code_is_cut_between_definitions_and_nothing_is_lost(tool):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_every_slide_fits_the_screen(page):
     sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        if (path := chromium(playwright)) is None:
+            pytest.skip("needs Chromium or Chrome: make browser installs it where it can")
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         screen = browser.new_page(viewport={"width": 1280, "height": 720})
         screen.set_default_timeout(600_000)
         asked, errors = [], []

@@ -26,7 +26,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = [*PROJECT["dependencies"], *(requirement for extra in EXTRAS.values() for requirement in extra)]
 PINNED_TORCH = re.search(r"^torch==.+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[0]
 TESTED = "check clip colab convert data full_pipelines models play setup show tokenizer train"
-# Together these use every direct dependency.
+# Together these use every direct dependency but those of the site and of the browser, which are only installed.
 FAST = [
     ["ruff", "check", "--no-cache", "."],
     ["jupyterlab", "--version"],

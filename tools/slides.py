@@ -68,7 +68,7 @@ def pages(code):
             starts += [method.lineno - 1 for method in node.body[1:] if isinstance(method, ast.FunctionDef)]
     first, last = 0, 0
     for end in [*starts[1:], len(lines)]:
-        if end - first > LINES and last > first:
+        if len("\n".join(lines[first:end]).strip("\n").splitlines()) > LINES and last > first:
             yield "\n".join(lines[first:last]).strip("\n")
             first = last
         last = end

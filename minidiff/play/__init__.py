@@ -94,9 +94,7 @@ class Dials(Panel):
             control = (ToggleButtons if text else SelectionSlider)(
                 options=[(str(value) or "(empty)", value) for value in values], value=self.middle[name]
             )
-            if text:
-                control.style.button_width = "max-content"
-            else:
+            if not text:
                 control.continuous_update = not self.slow
             self.dials[name] = labelled(control, name.replace("_", " "))
             control.observe(self._redraw, "value")
@@ -119,14 +117,16 @@ def labelled(control, name: str):
     """An ipywidgets control with its name, seen and read aloud, and the class minidiff-NAME for scripts."""
     control.description = control.tooltip = name
     control.style.description_width = "initial"
+    if control.style.has_trait("button_width"):
+        control.style.button_width = "max-content"
     return control.add_class(f"minidiff-{name.replace(' ', '-')}")
 
 
 def picture(drawn: Image, name: str):
-    """An ipywidgets picture with a name and the class minidiff-NAME."""
+    """An ipywidgets picture of the class minidiff-NAME."""
     from ipywidgets import Image
 
-    widget = Image(format="png", value=png(drawn), tooltip=name)
+    widget = Image(format="png", value=png(drawn))  # without a tooltip: ipywidgets 8.1 then shows no picture at all
     widget.layout.width, widget.layout.max_width = "max-content", "100%"
     return widget.add_class(f"minidiff-{name.replace(' ', '-')}")
 

@@ -38,8 +38,8 @@ def schedules(picture: Image.Image, Ts: Sequence[int] = (100, 250, 500, 1000, 20
         ts = torch.linspace(0, T, 201).round()
         (alpha, sigma), log_snr = schedule(ts), schedule.snr(ts).log10() * 10
         at = 10 * schedule.snr(t).log10().item()
-        fig, (left, middle, right) = plt.subplots(1, 3, figsize=(8.4, 2.6), dpi=80)
-        fig.subplots_adjust(0.01, 0.18, 0.99, 0.88, wspace=0.2)  # a layout by matplotlib takes as long as all the rest
+        fig, (left, middle, right) = plt.subplots(1, 3, figsize=(8.4, 2.6), dpi=80, layout="none")
+        fig.subplots_adjust(0.01, 0.18, 0.99, 0.88, wspace=0.2)  # a layout by matplotlib takes as long as the rest
         left.imshow(show.to_pil(schedule.add_noise(x0, eps, t))[0])
         left.set(xticks=[], yticks=[], title=f"t = {t} of {T}")
         for curve, name, colour, style in ((alpha, "alpha", "#0072B2", "-"), (sigma, "sigma", "#D55E00", "--")):

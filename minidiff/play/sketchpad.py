@@ -82,23 +82,19 @@ class Sketchpad(Panel):
         if self._picture is None:
             return self.scribble
         under = self._picture.convert("RGB")
-        paint = Image.new("RGB", under.size, self._colour)
-        return Image.composite(Image.blend(under, paint, 0.65), under, Image.fromarray(self._mask))
+        y, x = np.indices(self._mask.shape)
+        stripes = Image.fromarray(np.where((x + y) % 8 < 4, 0, 255).astype("uint8")).convert("RGB")
+        return Image.composite(Image.blend(under, stripes, 0.6), under, Image.fromarray(self._mask))
 
     def __repr__(self) -> str:
         return f"{self.label}, {self._mask.shape[1]} x {self._mask.shape[0]} pixels, {self._mask.mean():.0%} painted"
 
-    @property
-    def _colour(self) -> str:
-        return "#000000" if self._picture is None else "#D55E00"
-
     def _send(self) -> None:
         if self.widget is None:
             return
-        ink = Image.new("RGBA", self._mask.shape[::-1], self._colour)
+        ink = Image.new("RGBA", self._mask.shape[::-1])
         ink.putalpha(Image.fromarray(self._mask).convert("L"))
         with self.widget.hold_sync():
-            self.widget.colour = self._colour
             self.widget.background = _url(self._picture) if self._picture else ""
             self.widget.ink = _url(ink)
 
@@ -116,7 +112,6 @@ def _sheet() -> type:
         _esm, _css = Path(__file__).with_suffix(".js"), CSS
         ink = Unicode().tag(sync=True)  # Unicode: Bytes from a browser are dropped without a word
         background = Unicode().tag(sync=True)
-        colour = Unicode().tag(sync=True)
         label = Unicode().tag(sync=True)
         brush = Int().tag(sync=True)
 

@@ -45,10 +45,10 @@ class Playground(Panel):
     ):
         """Draws the first picture. `pipe` is the shipped one if none is given."""
         self.pipe = pipe or StableDiffusion.from_pretrained()
-        self.pictures = self.pipe(prompt, steps=steps, guidance=guidance, seed=seed)
-        self.captions = [f"{prompt}, guidance {guidance:g}, {steps} steps, seed {seed}"]
+        first = {"prompt": prompt, "guidance": guidance, "steps": steps, "seed": seed}
+        self.pictures, self.captions = self.pipe(**first), [caption(**first)]
         try:
-            self._build(prompt, steps, guidance, seed)
+            self._build(**first)
         except ModuleNotFoundError:  # no ipywidgets: the first picture remains
             pass
 
@@ -66,13 +66,14 @@ class Playground(Panel):
         try:
             with warnings.catch_warnings(record=True) as notes:
                 warnings.simplefilter("always", UserWarning)
-                self.pictures = [self.pictures[-1], *self.pipe(**self._options(), progress=False)]
+                options = self._options()
+                self.pictures = [self.pictures[-1], *self.pipe(**options, progress=False)]
         except KeyboardInterrupt:
             say(self.message, "Stopped.")
         except Exception as error:  # a callback's traceback would be lost in the log
             say(self.message, f"Not drawn: {error}")
         else:
-            self.captions = [self.captions[-1], self._caption()]
+            self.captions = [self.captions[-1], caption(**options)]
             say(self.message, " · ".join([f"{time.perf_counter() - start:.1f} s", *(str(n.message) for n in notes)]))
             self._show()
         finally:
@@ -87,17 +88,8 @@ class Playground(Panel):
         names = ("prompt", "negative_prompt", "guidance", "steps", "sampler", "seed")
         return {name: self.controls[name].value for name in names}
 
-    def _caption(self) -> str:
-        values = {name: self.controls[name].value for name in self.controls}
-        negative = f", not {values['negative_prompt']}" * bool(values["negative_prompt"])
-        sampler = self.controls["sampler"].label
-        return (
-            f"{values['prompt']}{negative}, guidance {values['guidance']:g}, {values['steps']} steps of {sampler}, "
-            f"seed {values['seed']}"
-        )
-
-    def _build(self, prompt: str, steps: int, guidance: float, seed: int) -> None:
-        from ipywidgets import HTML, BoundedIntText, Button, Dropdown, FloatProgress, FloatSlider, IntSlider, Text
+    def _build(self, prompt: str, guidance: float, steps: int, seed: int) -> None:
+        from ipywidgets import HTML, BoundedIntText, Button, Dropdown, FloatProgress, FloatSlider, IntSlider, Text, VBox
 
         # a pipeline of diffusers' has a sampler of its own
         samplers = [("its scheduler", None)] * (self.pipe.scheduler is not None)
@@ -118,6 +110,7 @@ class Playground(Panel):
         self.message = HTML().add_class("minidiff-message")
         self.views = [picture(self.pictures[-1], name) for name in ("last picture", "new picture")]
         self.under = [HTML(), HTML()]
+        self.boxes = [VBox(pair, layout={"width": "272px"}) for pair in zip(self.views, self.under, strict=True)]
         self._show()
         self.widget = self._layout()
 
@@ -130,23 +123,16 @@ class Playground(Panel):
             text.layout.width = "min(560px, 98%)"
         for view in self.views:
             view.layout.width = "256px"
-        shown = [VBox(pair, layout={"width": "272px"}) for pair in zip(self.views, self.under, strict=True)]
-        rows = [HBox(others[:2]), HBox(others[2:]), HBox([self.button, self.bar]), self.message, HBox(shown)]
+        rows = [HBox(others[:2]), HBox(others[2:]), HBox([self.button, self.bar]), self.message, HBox(self.boxes)]
         for row in rows:
             row.layout.flex_flow = "row wrap"
         return VBox([prompt, negative, *rows]).add_class("minidiff-playground")
 
     def _show(self) -> None:
-        for view, under, drawn, caption in zip(
-            self.views[-len(self.pictures) :],
-            self.under[-len(self.pictures) :],
-            self.pictures,
-            self.captions,
-            strict=True,
-        ):
-            view.value, view.tooltip = png(drawn), caption
-            say(under, caption)
-        self.views[0].layout.display = "none" if len(self.pictures) == 1 else ""
+        self.boxes[0].layout.display = "none" if len(self.pictures) == 1 else ""
+        for i in range(-len(self.pictures), 0):
+            self.views[i].value = png(self.pictures[i])
+            say(self.under[i], self.captions[i])
 
 
 class Studio(Playground):
@@ -155,7 +141,7 @@ class Studio(Playground):
     `image` is what is redrawn, at first the first picture; `mask` and `scribble` are the sketchpads.
     """
 
-    def _build(self, *first) -> None:
+    def _build(self, **first) -> None:
         from ipywidgets import Button, FileUpload, FloatSlider, IntSlider, ToggleButtons
 
         self.mask, self.scribble = Sketchpad(self.pictures[-1], label="mask"), Sketchpad(brush=3, label="scribble")
@@ -167,7 +153,7 @@ class Studio(Playground):
         self.upload = FileUpload(accept="image/*", description="Open an image").add_class("minidiff-open")
         self.use = Button(description="Use as image").add_class("minidiff-use")
         self.save = Button(description="Save").add_class("minidiff-save")
-        super()._build(*first)
+        super()._build(**first)
         self.mode.observe(self._choose, "value")
         self.upload.observe(self._open, "value")
         self.use.on_click(self._use)
@@ -208,18 +194,15 @@ class Studio(Playground):
             options["control"] = (self.controlnet, self.scribble.scribble, self.scale.value)
         return options
 
-    def _caption(self) -> str:
-        return f"{self.mode.value}: {super()._caption()}"
-
     def _layout(self):
-        from ipywidgets import HTML, HBox, VBox
+        from ipywidgets import HTML, HBox
 
         for button in (self.upload, self.use, self.save):
             button.layout.width = "max-content"
         self.view.layout.width = "256px"
         missing = "To paint here, install anywidget: <code>pip install anywidget</code>"
         pads = [pad.widget or HTML(missing) for pad in (self.mask, self.scribble)]
-        margins = VBox(self.margins)
+        margins = HBox(self.margins, layout={"flex_flow": "row wrap"})
         self.needs = {  # what is seen in which modes
             self.upload: ("image to image", "inpaint", "outpaint"),
             self.view: ("image to image", "outpaint"),
@@ -267,3 +250,11 @@ class Studio(Playground):
             say(self.message, f"Not saved: {error}")
         else:
             say(self.message, f"Saved as {path.resolve()}")
+
+
+def caption(prompt: str, negative_prompt: str = "", *, guidance, steps, seed, sampler=None, **more) -> str:
+    """What a picture was drawn with, in one line, from the pipeline's arguments."""
+    said = [prompt, f"not {negative_prompt}" * bool(negative_prompt), f"guidance {guidance:g}"]
+    said += [f"{steps} steps" + (f" of {sampler.__name__}" if sampler else ""), f"seed {seed}"]
+    said += [f"{name} {more[name]}" for name in ("strength", "margins") if name in more]
+    return ", ".join(filter(None, said))

@@ -1,0 +1,137 @@
+"""The site: every page is a file of the repository as it stands, notebooks with their saved outputs. See `make site`.
+
+The sources are the repository itself (Makefile: -c docs .), so a link that works there works here, without copies.
+"""
+
+import dataclasses
+import inspect
+import json
+import re
+from pathlib import Path
+
+project = html_title = "minidiff"
+root_doc = "README"
+include_patterns = ["*.md", "docs/*.md", "notebooks/*", "exercises/*"]
+exclude_patterns = [".*", "build", "minidiff", "**/.*"]
+SIDEBAR = """
+```{toctree}
+:hidden:
+:glob:
+:caption: Lessons
+notebooks/[0-9]*
+```
+```{toctree}
+:hidden:
+:glob:
+:caption: Exercises
+exercises/README
+exercises/[0-9]*
+```
+```{toctree}
+:hidden:
+:glob:
+:caption: About
+docs/reference
+docs/*
+[A-Z]*
+Times and memory <notebooks/README>
+```
+"""
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinx-mathjax-offline",  # MathJax and its fonts, from a file instead of the network
+]
+nb_execution_mode = "off"
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
+nb_ipywidgets_js = {}  # scripts that would be loaded from the network; each widget has a still picture beside it
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4
+
+html_theme = "furo"
+html_copy_source = False
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
+
+autodoc_default_options = {"members": True, "member-order": "bysource", "special-members": "__call__"}
+maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
+add_module_names = False
+autodoc_inherit_docstrings = False
+default_role = "py:obj"
+viewcode_follow_imported_members = False  # they would share the links of the first module that imports them
+suppress_warnings = ["ref.python"]  # a name of two things: the first is meant well enough
+smartquotes = False
+
+
+def read_source(app, name, source):
+    """The start page gets the sidebar; a notebook a link to itself, a folded first cell, and names for its pictures."""
+    if name == root_doc:
+        source[0] += SIDEBAR
+    elif Path(app.srcdir, f"{name}.ipynb").exists():
+        notebook, heading = json.loads(source[0]), ""
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                heading = (re.findall(r"^#+ (.*)", "".join(cell["source"]), re.MULTILINE) or [heading])[-1]
+            else:
+                cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell["outputs"]) or f"Figure: {heading}"}}
+        setup = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+        setup["metadata"]["tags"] = [*setup["metadata"].get("tags", []), "hide-input"]
+        link = f"This page is a notebook, {{download}}`{Path(name).name}.ipynb`. To run it, type `make lab`."
+        notebook["cells"].insert(1, {"cell_type": "markdown", "id": "link", "metadata": {}, "source": link})
+        source[0] = json.dumps(notebook)
+
+
+def alternative(outputs):
+    """What a picture says of itself, such as "688 x 159 picture: t 0, t 250"; not "<Figure size ...>"."""
+    texts = ["".join(output["data"]["text/plain"]) for output in outputs if "image/png" in output.get("data", {})]
+    return next((text for text in texts if not text.startswith("<")), None)
+
+
+def as_rst(app, what, name, obj, options, lines):
+    """Docstrings are plain text. Lists of parameters become lists, what else has columns stays as it is set."""
+    paragraphs = "\n".join(lines).strip("\n").split("\n\n")
+    lines.clear()
+    for paragraph in paragraphs:
+        entries = re.split(r"^(?: {4})?(\w+(?:, \w+)*) {2,}(?=\S)", paragraph, flags=re.MULTILINE)
+        if what != "module" and len(entries) > 1 and not entries[0]:
+            for names, text in zip(entries[1::2], entries[2::2], strict=True):
+                lines.append(f":param {names}: {escape(' '.join(text.split()))}")
+        elif re.search(r"^ |\S {2,}\S", paragraph, re.MULTILINE):
+            lines += [".. code-block:: text", "", *(f"    {line}" for line in paragraph.split("\n"))]
+        else:
+            lines += escape(paragraph).split("\n")
+        lines.append("")
+    if dataclasses.is_dataclass(obj) and what == "class":
+        fields = re.findall(r"^    \w+: .*", inspect.getsource(obj), re.MULTILINE)
+        lines += [".. code-block:: python", "", *(re.sub(r"  # +", "  # ", field) for field in fields), ""]
+
+
+def escape(text):
+    """Text without markup, but for `name`, which becomes a link if there is such a thing here, and `code`."""
+    parts = re.split(r"(`[^`]+`)", text)
+    parts[::2] = [re.sub(r"([\\*|_])", r"\\\1", part) for part in parts[::2]]
+    parts[1::2] = [re.sub(r"^`([\w.]+)`$", r"`\1 <.\1>`", part) for part in parts[1::2]]
+    parts[1::2] = [part if part.endswith(">`") else f"`{part}`" for part in parts[1::2]]
+    return "\\ ".join(parts)  # backslash and space, which show as nothing, end a role
+
+
+def signature(app, what, name, obj, options, arguments, result):
+    """A dataclass shows its fields, with what the source says of each."""
+    return ("", None) if dataclasses.is_dataclass(obj) and what == "class" else None
+
+
+def redirect(app, exception):
+    """The address of the whole folder opens the start page."""
+    Path(app.outdir, "index.html").write_text(f'<meta http-equiv="refresh" content="0; url={root_doc}.html">\n')
+
+
+def setup(app):
+    app.connect("source-read", read_source)
+    app.connect("autodoc-process-docstring", as_rst)
+    app.connect("autodoc-process-signature", signature)
+    app.connect("build-finished", redirect)

@@ -1,0 +1,155 @@
+"""JupyterLab and Chromium on this machine: what test_browser.py drives, as a person would."""
+
+import base64
+import io
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+TIMEOUT = 300  # seconds for anything to happen; what is right takes a few
+FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium from calling home
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+# JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice.
+HARMLESS = ("No such comm",)
+# Controls that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
+NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, [role=slider]")]
+    .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.labels?.length
+        || (e.localName === "button" ? e : e.closest(".widget-inline-hbox")?.querySelector(".widget-label"))
+            ?.textContent.trim()))
+    .map(e => e.outerHTML.slice(0, 200))"""
+
+
+def chromium(playwright):
+    """The path of a Chromium or Chrome, of Playwright's own if there is no other; None without any."""
+    paths = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    own = playwright.chromium.executable_path
+    return next(filter(None, paths), own if Path(own).exists() else None)
+
+
+@contextmanager
+def jupyterlab(folder: Path, home: Path):
+    """JupyterLab serving a folder on a free port of this machine, settings and log in home: its URL and token."""
+    news = home / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, token, log = f"http://127.0.0.1:{port}", secrets.token_hex(), home / "jupyterlab.log"
+    options = f"""--no-browser --allow-root --LabApp.expose_app_in_browser=True --IdentityProvider.token={token}
+        --ServerApp.ip=127.0.0.1 --ServerApp.port={port} --ServerApp.port_retries=0""".split()
+    command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"]
+    folders = {f"JUPYTER_{name}_DIR": str(home) for name in ("CONFIG", "DATA", "RUNTIME")}  # not the reader's own
+    with log.open("w") as file:
+        server = subprocess.Popen(command, env=os.environ | folders, stdout=file, stderr=file)
+    try:
+        end = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/api?token={token}", timeout=10).close()
+                break
+            except OSError as error:
+                if server.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError(f"JupyterLab did not start: {log.read_text()}") from error
+                time.sleep(0.1)
+        yield url, token
+    finally:
+        server.terminate()  # its kernels, too
+        server.wait(60)
+
+
+class Notebook:
+    """A notebook, open in a tab of its own with a kernel of its own.
+
+    `wrong` gathers what no cell shows: the page's errors, and requests that leave this machine.
+    """
+
+    def __init__(self, context, url: str, token: str, path: str):
+        self.page, self.wrong = context.new_page(), []
+        self.page.set_default_timeout(1000 * TIMEOUT)
+        self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{said.text} {said.location}"))
+        self.page.on("pageerror", lambda error: self.wrong.append(error.stack or str(error)))
+        self.page.on("request", self._local)
+        self.page.on("websocket", self._local)
+        self.page.goto(f"{url}/lab/workspaces/{Path(path).stem}/tree/{path}?token={token}")
+        self.page.wait_for_function(
+            "path => (window.notebook = window.jupyterapp?.shell.currentWidget)?.context?.path === path", arg=path
+        )
+        self.page.evaluate(
+            """async () => {
+                await notebook.context.ready
+                await notebook.sessionContext.ready
+                window.heard = []  // from the kernel: errors and stderr, of cells, and of widgets, which show neither
+                notebook.sessionContext.iopubMessage.connect((_, {header, content}) => {
+                    if (header.msg_type === "error") heard.push(content.traceback.join("\\n"))
+                    if (header.msg_type === "stream" && content.name === "stderr") heard.push(content.text)
+                })
+            }"""
+        )
+
+    def _local(self, request):
+        address = urlsplit(request.url)
+        if address.scheme not in ("data", "blob") and address.hostname != "127.0.0.1":
+            self.wrong.append(f"asked the network for {request.url}")
+
+    def run(self):
+        """Run all cells, by the command behind JupyterLab's menu: it ends at the first error."""
+        self.page.evaluate(
+            """seconds => Promise.race([
+                jupyterapp.commands.execute("notebook:run-all-cells"),
+                new Promise((_, fail) => setTimeout(fail, 1000 * seconds, Error(`cells still run after ${seconds} s`))),
+            ])""",
+            TIMEOUT,
+        )
+
+    def cells(self) -> list[dict]:
+        """The cells as the notebook's file would hold them now."""
+        return self.page.evaluate("() => notebook.content.model.toJSON().cells")
+
+    def said(self) -> list[str]:
+        """What the kernel wrote to stderr, and every error in it, so far."""
+        return [text for text in self.page.evaluate("() => heard") if not text.startswith(HARMLESS)]
+
+    def output(self, index: int):
+        """A cell's outputs on the page, scrolled to."""
+        self.page.evaluate("i => notebook.content.scrollToItem(i, 'center')", index)
+        return self.page.locator(f".jp-Cell[data-windowed-list-index='{index}'] .jp-Cell-outputArea")
+
+    def until(self, what: str, happens, *arguments):
+        """Wait until happens(*arguments), which `what` describes."""
+        end = time.monotonic() + TIMEOUT
+        while not happens(*arguments):
+            assert time.monotonic() < end, f"did not happen in {TIMEOUT} s: {what}"
+            self.page.wait_for_timeout(100)
+
+    def close(self):
+        self.page.evaluate("() => notebook.sessionContext.shutdown()")
+        self.page.close()
+
+
+def pixels(image) -> np.ndarray:
+    """What an <img> of the page shows, in its own size: (height, width, 3) uint8."""
+    url = image.evaluate(
+        """async image => {
+            await image.decode()
+            const canvas = document.createElement("canvas")
+            ;[canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight]
+            canvas.getContext("2d").drawImage(image, 0, 0)
+            return canvas.toDataURL()
+        }"""
+    )
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))

@@ -1,0 +1,119 @@
+"""Every lesson, and the studio, in a real browser: JupyterLab in Chromium, used as a reader uses it."""
+
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from browser import FLAGS, NAMELESS, Notebook, chromium, jupyterlab, pixels
+
+pytestmark = pytest.mark.slow
+LESSONS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@pytest.fixture(scope="module")  # no longer, because Playwright's event loop runs as long, which nbval cannot stand
+def lab(tmp_path_factory):
+    """folder, context, url, token: a folder that JupyterLab serves, and a browser."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    folder, home = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("jupyter")
+    with sync_api.sync_playwright() as playwright:
+        path = chromium(playwright)
+        if path is None:
+            pytest.skip("needs Chromium: make browser, or python -m playwright install chromium")
+        with jupyterlab(folder, home) as (url, token):
+            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+            size = {"width": 1280, "height": 1000}
+            yield folder, browser.new_context(viewport=size, service_workers="block"), url, token
+            browser.close()
+
+
+@contextmanager
+def opened(lab, name, tmp_path):
+    """A notebook of the folder, open and run; whatever fails then comes with a screenshot and what the page said."""
+    folder, context, url, token = lab
+    notebook = Notebook(context, url, token, name)
+    try:
+        notebook.run()
+        for i, cell in enumerate(notebook.cells()):
+            for output in cell.get("outputs", []):
+                assert output["output_type"] != "error", f"cell {i}: {''.join(output['traceback'])}"
+        yield notebook
+        assert not notebook.said(), "the kernel wrote to stderr"
+        assert not notebook.wrong, "the page logged errors or asked the network"
+    except BaseException as error:
+        notebook.page.screenshot(path=tmp_path / "screenshot.png")
+        said = "\n".join(notebook.said())
+        error.add_note(f"screenshot: {tmp_path / 'screenshot.png'}\npage: {notebook.wrong}\nkernel: {said}")
+        raise
+    finally:
+        notebook.close()
+
+
+def dials(output):
+    """For each dial of a widget: the control and key that move it, and those that move it back from there."""
+    for slider in output.get_by_role("slider").all():
+        yield (slider, "ArrowLeft"), (slider, "ArrowRight")
+    for group in output.locator(".widget-toggle-buttons").all():
+        buttons = group.locator("button")
+        chosen = buttons.evaluate_all("buttons => buttons.findIndex(button => button.matches('.mod-active'))")
+        yield (buttons.nth(chosen - 1), "Enter"), (buttons.nth(chosen), "Enter")
+
+
+def shows(image, picture, whether=True):
+    return np.array_equal(pixels(image), picture) == whether
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
+def test_lesson_runs_and_its_widgets_answer(lab, path, tmp_path):
+    shutil.copy(path, lab[0])
+    with opened(lab, path.name, tmp_path) as notebook:
+        for i, cell in enumerate(notebook.cells()):
+            kinds = [set(output.get("data", {})) for output in cell.get("outputs", [])]
+            if not any({WIDGET, "image/png"} <= kind for kind in kinds):
+                continue  # no widget, or a progress bar
+            output = notebook.output(i)
+            assert output.evaluate(NAMELESS) == []
+            image = output.locator(".jupyter-widgets img").last
+            for (control, key), (back, its_key) in dials(output):
+                before = pixels(image)
+                control.press(key)
+                notebook.until(f"cell {i} shows another picture", shows, image, before, False)
+                back.press(its_key)
+                notebook.until(f"cell {i} shows the first picture again", shows, image, before)
+
+
+def test_studio_draws_what_is_typed_and_redraws_what_is_painted(lab, tmp_path):
+    cell = nbformat.v4.new_code_cell('import minidiff\n\nminidiff.studio(prompt="big red apple on blue", steps=2)')
+    spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": spec}), lab[0] / "studio.ipynb")
+    with opened(lab, "studio.ipynb", tmp_path) as notebook:
+        studio = notebook.output(0).locator(".minidiff-studio")
+        draw, old, new = (studio.locator(f".minidiff-{name}") for name in ("draw", "last-picture", "new-picture"))
+        assert studio.evaluate(NAMELESS) == []
+        apple = pixels(new)
+
+        studio.locator(".minidiff-prompt input").fill("big pear on yellow")
+        draw.click()
+        notebook.until("the new picture is another one", shows, new, apple, False)
+        assert shows(old, apple), "the last picture is kept beside the new one"
+        pear = pixels(new)
+
+        studio.get_by_role("button", name="inpaint").click()
+        studio.get_by_role("button", name="Use as image").click()
+        draw.click()  # too early
+        studio.get_by_text("nothing is painted").wait_for()
+        sheet = studio.locator(".minidiff-mask canvas")
+        sheet.scroll_into_view_if_needed()
+        box = sheet.bounding_box()
+        unit, mouse = box["width"] / 128, notebook.page.mouse
+        mouse.move(box["x"] + 30 * unit, box["y"] + 30 * unit)
+        mouse.down()
+        mouse.move(box["x"] + 60 * unit, box["y"] + 30 * unit, steps=5)
+        mouse.up()
+        studio.get_by_role("button", name="Redraw what is painted").click()
+        notebook.until("what is painted is redrawn", shows, new, pear, False)
+        ys, xs = np.nonzero((pixels(new) != pear).any(-1))
+        assert ys.min() >= 18 and ys.max() <= 42 and xs.min() >= 18 and xs.max() <= 72  # the brush is 20 pixels wide

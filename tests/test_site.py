@@ -1,0 +1,172 @@
+"""The site is built without a warning, hangs together, and shows everything in a browser that has no network."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+pytest.importorskip("furo", reason="the extra `site` is not installed")
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted(
+    f"{folder}/{path.stem}.html" for folder in ("notebooks", "exercises") for path in (ROOT / folder).glob("*.ipynb")
+)
+
+
+class Page(HTMLParser):
+    """What a page refers to and what can be referred to in it."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.loaded, self.anchors, self.pictures = [], [], set(), []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.anchors.add(attributes.get("id"))
+        if tag == "a" and "href" in attributes:
+            self.links.append(attributes["href"])
+        elif tag == "link":
+            self.loaded.append(attributes["href"])
+        elif "src" in attributes:
+            self.loaded.append(attributes["src"])
+        if tag == "img":
+            self.pictures.append(attributes)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    out = tmp_path_factory.mktemp("site") / "html"
+    options = ["-W", "--keep-going", "-q", "-c", "docs", ".", str(out)]  # as `make site` has them
+    command = [sys.executable, "-m", "sphinx", *options]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": "."})
+    assert result.returncode == 0, result.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    files = [path for path in site.rglob("*.html") if "_static" not in path.parts]
+    return {path.relative_to(site).as_posix(): Page(path.read_text()) for path in files}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, with no network to be reached."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if executable is None:
+        pytest.skip("no Chromium on this machine")
+    options = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=executable, args=options)
+
+
+def test_every_notebook_is_in_the_sidebar_and_can_be_downloaded(site, pages):
+    assert [page for page in NOTEBOOKS if page not in pages["README.html"].links] == []
+    for page in NOTEBOOKS:
+        name = Path(page).with_suffix(".ipynb").name
+        assert any(link.startswith("../_downloads/") and link.endswith(name) for link in pages[page].links), page
+
+
+def test_every_public_module_is_in_the_reference(pages):
+    files = [path.relative_to(ROOT / "minidiff") for path in (ROOT / "minidiff").rglob("*.py")]
+    modules = {".".join(("minidiff", *file.with_suffix("").parts)) for file in files if not file.stem.startswith("__")}
+    hidden = {name for name in modules if name.startswith(("minidiff.checks.", "minidiff.cli"))}
+    anchors = pages["docs/reference.html"].anchors
+    assert [name for name in sorted(modules - hidden) if f"module-{name}" not in anchors] == []
+    assert {"module-minidiff.train", "minidiff.sample.ddim", "minidiff.pipeline.StableDiffusion.__call__"} <= anchors
+
+
+def test_links_lead_somewhere(site, pages):
+    lost = []
+    for name, page in pages.items():
+        for link in page.links:
+            target = urlsplit(link)
+            if not target.scheme:
+                path = (
+                    os.path.normpath(os.path.join(os.path.dirname(name), unquote(target.path))) if target.path else name
+                )
+                known = pages[path].anchors if path in pages else None
+                if not (site / path).exists() or (target.fragment and known and unquote(target.fragment) not in known):
+                    lost.append(f"{name}: {link}")
+    assert lost == []
+
+
+def test_nothing_is_loaded_from_the_network(pages):
+    away = {f"{name}: {url}" for name, page in pages.items() for url in page.loaded if urlsplit(url).netloc}
+    assert away == set()
+
+
+def test_every_picture_has_a_text(pages):
+    silent = [
+        f"{name}: {picture}" for name, page in pages.items() for picture in page.pictures if not picture.get("alt")
+    ]
+    assert silent == []
+    assert sum(len(pages[name].pictures) for name in NOTEBOOKS) > 100
+
+
+SHOWN = """() => {
+    const small = (e) => Math.min(e.getBoundingClientRect().width, e.getBoundingClientRect().height) <= 0
+    const pictures = [...document.querySelectorAll("article img")]
+    const luminance = (colour) => {
+        const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map((c) => c / 255)
+            .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const background = (e) => {
+        const colour = getComputedStyle(e).backgroundColor
+        return colour.startsWith("rgba") ? background(e.parentElement) : colour  // what shines through counts
+    }
+    const contrast = (e) => {
+        const [a, b] = [getComputedStyle(e).color, background(e)].map(luminance).sort((a, b) => b - a)
+        return (a + 0.05) / (b + 0.05)
+    }
+    return {
+        pictures: pictures.length,
+        unseen: pictures.filter((e) => !e.naturalWidth || small(e)).map((e) => e.src),
+        formulas: document.querySelectorAll("article .math").length,
+        typeset: [...document.querySelectorAll("article .math > mjx-container")].filter((e) => !small(e)).length,
+        wrong: [...document.querySelectorAll("mjx-merror, [data-mjx-error], mjx-mtext[style*='red']")].length,
+        faint: [...document.querySelectorAll("article :is(p, li, td, th, h1, h2, pre, mjx-container)")]
+            .filter((e) => !small(e) && contrast(e) < 4.5).map((e) => e.textContent.slice(0, 40)),
+    }
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_and_formulas_are_shown(site, browser, scheme):
+    """In a browser that is given the folder alone: no server, no network."""
+    context = browser.new_context(color_scheme=scheme, offline=True)
+    context.set_default_timeout(120_000)
+    page, asked, said = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    names = ["README.html", "docs/reference.html", "docs/equality.html", "docs/training.html", *NOTEBOOKS]
+    for name in names if scheme == "light" else [*names[:3], NOTEBOOKS[-1]]:
+        page.goto((site / name).as_uri())
+        page.evaluate("() => window.MathJax && MathJax.startup.promise")
+        page.evaluate("() => Promise.all([...document.images].map((e) => (e.loading = 'eager', e.decode())))")
+        shown = page.evaluate(SHOWN)
+        assert shown["unseen"] == [] and shown["faint"] == [] and shown["wrong"] == 0, (name, shown)
+        assert shown["typeset"] == shown["formulas"], (name, shown)
+        if name.startswith("notebooks/"):
+            assert shown["pictures"] > 3 and shown["formulas"] > 3, (name, shown)
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert said == []
+    context.close()
+
+
+def test_search_finds_a_function(site, browser):
+    page = browser.new_page()
+    page.goto(f"{(site / 'search.html').as_uri()}?q=zero_terminal_snr")
+    page.get_by_role("link", name=re.compile("zero_terminal_snr")).first.wait_for(timeout=60_000)
+    assert "reference.html#minidiff.schedule.zero_terminal_snr" in page.content()
