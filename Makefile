@@ -17,7 +17,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo browser test notebooks site wheel bounds clean
+.PHONY: help venv lab demo browser test notebooks slides site wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ test: $(STAMP) browser ## lint, then run every test and every notebook at test s
 notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
 	$(PY) tools/notebooks.py
+
+slides: $(STAMP) ## write slides of every lesson to build/slides, or of some: LESSON="03 07"
+	$(PY) tools/slides.py $(LESSON)
 
 wheel: $(STAMP) ## build dist/minidiff-*.whl, weights inside, to install without the repository
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
