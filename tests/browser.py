@@ -145,7 +145,10 @@ def pixels(image) -> np.ndarray:
     """What an <img> of the page shows, in its own size: (height, width, 3) uint8."""
     url = image.evaluate(
         """async image => {
-            await image.decode()
+            for (let tries = 600; !(image.complete && image.naturalWidth); tries--) {  // it is being exchanged
+                if (!tries) throw Error("the picture does not load")
+                await new Promise(go => setTimeout(go, 50))
+            }
             const canvas = document.createElement("canvas")
             ;[canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight]
             canvas.getContext("2d").drawImage(image, 0, 0)
