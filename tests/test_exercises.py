@@ -285,20 +285,30 @@ LEARNER = [
 ]
 
 
+HASTY = [  # whose check of 1.2 is gone
+    "def cosine_betas(T, s)\n    return 1",
+    "def snr_db(a):\n    while True:\n        pass",
+    'check("1.1")',
+]
+
+
 @pytest.mark.slow
 def test_the_command_shows_who_passed_what(tmp_path, capsys):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in LEARNER])
-    nbformat.write(notebook, tmp_path / "ada.ipynb")
+    for name, cells in {"ada": LEARNER, "hasty": HASTY}.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
     (tmp_path / "broken.ipynb").write_text("{")
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "empty.ipynb")
     before = (tmp_path / "ada.ipynb").read_bytes()
     room.main([str(tmp_path), "--json", str(tmp_path / "all.json")])
-    head, ada, broken, empty = capsys.readouterr().out.splitlines()
+    head, ada, broken, empty, hasty = capsys.readouterr().out.splitlines()
     assert head.split() == ["notebook", *exercises(1), "passed", "time", "errors"]
     assert "1 of 6" in ada and " to do  passed  to do " in ada and "cell 1: NameError" in ada
-    assert "0 of 0" in broken and "no check(" in empty
-    (first, *_) = json.loads((tmp_path / "all.json").read_text())
+    assert "0 of 0" in broken and "no notebook" in broken and "no check(" in empty
+    assert "0 of 6" in hasty and " to do  wrong  to do " in hasty and "cell 0: SyntaxError" in hasty
+    (first, *_, last) = json.loads((tmp_path / "all.json").read_text())
     assert first["exercises"]["1.2"] == {"status": "passed", "message": ""}
+    assert "a loop that never ends?" in last["exercises"]["1.2"]["message"]
     assert (tmp_path / "ada.ipynb").read_bytes() == before
 
 

@@ -46,7 +46,9 @@ def examine(path: Path, timeout: float) -> dict:
         client.execute()
     except (DeadKernelError, CellControlSignal) as error:
         errors.append(type(error).__name__)
-    except Exception as error:  # what nbformat raises for a file that is no notebook
+    except nbformat.reader.NotJSONError:
+        errors.append("no notebook: the file is empty, cut off, or of another kind")
+    except Exception as error:  # what nbformat raises for JSON that is no notebook
         errors.append(" ".join(str(error).split())[:200])
     else:
         for i, cell in enumerate(notebook.cells):
