@@ -42,7 +42,6 @@ lab: $(STAMP) ## open JupyterLab on the first lesson
 demo: $(STAMP) ## draw a grid of eight prompts to demo.png
 	@$(PY) -m minidiff $(PROMPTS) --out demo.png
 
-test: export MINIDIFF_SCALE = test
 browser: ## install Chromium, in which make test opens the lessons: Debian, as root
 	@if command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then export DEBIAN_FRONTEND=noninteractive; \
@@ -50,6 +49,7 @@ browser: ## install Chromium, in which make test opens the lessons: Debian, as r
 	else echo "No chromium here: Chrome, or what python -m playwright install chromium installs, does as well."; \
 		echo "Without any of them the browser tests are skipped."; fi
 
+test: export MINIDIFF_SCALE = test
 test: $(STAMP) browser ## lint, then run every test and every notebook at test scale
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

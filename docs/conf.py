@@ -65,7 +65,7 @@ autodoc_inherit_docstrings = False
 default_role = "py:obj"
 viewcode_follow_imported_members = False  # they would share the links of the first module that imports them
 suppress_warnings = ["ref.python"]  # a name of two things: the first is meant well enough
-smartquotes = False
+smartquotes_action = "D"  # a dash for --; quotes and dots stay as they are
 
 
 def read_source(app, name, source):

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -10,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from browser import FLAGS, TIMEOUT, chromium
 
 pytest.importorskip("furo", reason="the extra `site` is not installed")
 pytestmark = pytest.mark.slow
@@ -59,14 +59,12 @@ def pages(site):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium, with no network to be reached."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    executable = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if executable is None:
-        pytest.skip("no Chromium on this machine")
-    options = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     with sync_api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=executable, args=options, timeout=300_000)
+        path = chromium(playwright)
+        if path is None:
+            pytest.skip("needs Chromium: make browser, or python -m playwright install chromium")
+        yield playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=1000 * TIMEOUT)
 
 
 def test_every_notebook_is_in_the_sidebar_and_can_be_downloaded(site, pages):
@@ -145,7 +143,7 @@ SHOWN = """() => {
 def test_figures_and_formulas_are_shown(site, browser, scheme):
     """In a browser that is given the folder alone: no server, no network."""
     context = browser.new_context(color_scheme=scheme, offline=True)
-    context.set_default_timeout(300_000)  # a page takes a second, but not on a busy machine
+    context.set_default_timeout(1000 * TIMEOUT)  # a page takes a second, but not on a busy machine
     page, asked, said = context.new_page(), [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
@@ -167,7 +165,7 @@ def test_figures_and_formulas_are_shown(site, browser, scheme):
 
 def test_search_finds_a_function(site, browser):
     page = browser.new_page()
-    page.set_default_timeout(300_000)
+    page.set_default_timeout(1000 * TIMEOUT)
     page.goto(f"{(site / 'search.html').as_uri()}?q=zero_terminal_snr")
     page.get_by_role("link", name=re.compile("zero_terminal_snr")).first.wait_for()
     assert "reference.html#minidiff.schedule.zero_terminal_snr" in page.content()
