@@ -78,13 +78,15 @@ class Notebook:
     `wrong` gathers what no cell shows: the page's errors, and requests that leave this machine.
     """
 
-    def __init__(self, context, url: str, token: str, path: str):
-        self.page, self.wrong = context.new_page(), []
+    def __init__(self, context):
+        self.page, self.wrong, self.known = context.new_page(), [], ""
         self.page.set_default_timeout(1000 * TIMEOUT)
         self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{said.text} {said.location}"))
         self.page.on("pageerror", lambda error: self.wrong.append(error.stack or str(error)))
         self.page.on("request", self._local)
         self.page.on("websocket", self._local)
+
+    def open(self, url: str, token: str, path: str):
         self.page.goto(f"{url}/lab/workspaces/{Path(path).stem}/tree/{path}?token={token}")
         self.page.wait_for_function(
             "path => (window.notebook = window.jupyterapp?.shell.currentWidget)?.context?.path === path", arg=path
@@ -100,6 +102,10 @@ class Notebook:
                 })
             }"""
         )
+        saved = [
+            output for cell in self.cells() for output in cell.get("outputs", []) if output.get("name") == "stderr"
+        ]
+        self.known = "".join("".join(output["text"]) for output in saved)
 
     def _local(self, request):
         address = urlsplit(request.url)
@@ -121,8 +127,9 @@ class Notebook:
         return self.page.evaluate("() => notebook.content.model.toJSON().cells")
 
     def said(self) -> list[str]:
-        """What the kernel wrote to stderr, and every error in it, so far."""
-        return [text for text in self.page.evaluate("() => heard") if not text.startswith(HARMLESS)]
+        """What the kernel wrote to stderr so far, unless the saved outputs show it too, and every error in it."""
+        heard = self.page.evaluate("() => window.heard ?? []")
+        return [text for text in heard if not text.startswith(HARMLESS) and text not in self.known]
 
     def output(self, index: int):
         """A cell's outputs on the page, scrolled to."""
@@ -137,7 +144,7 @@ class Notebook:
             self.page.wait_for_timeout(100)
 
     def close(self):
-        self.page.evaluate("() => notebook.sessionContext.shutdown()")
+        self.page.evaluate("() => window.notebook?.sessionContext?.shutdown()")
         self.page.close()
 
 
