@@ -22,7 +22,7 @@ def lab(tmp_path_factory):
     with sync_api.sync_playwright() as playwright:
         path = chromium(playwright)
         if path is None:
-            pytest.skip("needs Chromium: make browser, or python -m playwright install chromium")
+            pytest.skip("needs Chromium: make chromium, or python -m playwright install chromium")
         with jupyterlab(folder, home) as (url, token):
             browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             size = {"width": 1280, "height": 1000}

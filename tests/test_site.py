@@ -63,7 +63,7 @@ def browser():
     with sync_api.sync_playwright() as playwright:
         path = chromium(playwright)
         if path is None:
-            pytest.skip("needs Chromium: make browser, or python -m playwright install chromium")
+            pytest.skip("needs Chromium: make chromium, or python -m playwright install chromium")
         yield playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=1000 * TIMEOUT)
 
 

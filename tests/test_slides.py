@@ -87,7 +87,7 @@ def test_every_slide_fits_the_screen(page):
     sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
     with sync_playwright() as playwright:
         if (path := chromium(playwright)) is None:
-            pytest.skip("needs Chromium or Chrome: make browser installs it where it can")
+            pytest.skip("needs Chromium or Chrome: make chromium installs it where it can")
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         screen = browser.new_page(viewport={"width": 1280, "height": 720})
         screen.set_default_timeout(600_000)
