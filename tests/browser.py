@@ -80,7 +80,7 @@ class Notebook:
     """
 
     def __init__(self, context):
-        self.page, self.wrong, self.known = context.new_page(), [], ""
+        self.page, self.wrong = context.new_page(), []
         self.page.set_default_timeout(1000 * TIMEOUT)
         self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{said.text} {said.location}"))
         self.page.on("pageerror", lambda error: self.wrong.append(error.stack or str(error)))
@@ -103,10 +103,6 @@ class Notebook:
                 })
             }"""
         )
-        saved = [
-            output for cell in self.cells() for output in cell.get("outputs", []) if output.get("name") == "stderr"
-        ]
-        self.known = "".join("".join(output["text"]) for output in saved)
 
     def _local(self, request):
         address = urlsplit(request.url)
@@ -128,9 +124,9 @@ class Notebook:
         return self.page.evaluate("() => notebook.content.model.toJSON().cells")
 
     def said(self) -> list[str]:
-        """What the kernel wrote to stderr so far, unless the saved outputs show it too, and every error in it."""
+        """What the kernel wrote to stderr, and every error in it."""
         heard = self.page.evaluate("() => window.heard ?? []")
-        return [text for text in heard if not text.startswith(HARMLESS) and text not in self.known]
+        return [text for text in heard if not text.startswith(HARMLESS)]
 
     def output(self, index: int):
         """A cell's outputs on the page, scrolled to."""
