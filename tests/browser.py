@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-TIMEOUT = 300  # seconds for anything to happen; what is right takes a few
+TIMEOUT = 300  # seconds for JupyterLab to start, a page to open, a lesson to run
+PATIENCE = 60  # seconds for a widget to answer
 FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium from calling home
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -135,9 +136,9 @@ class Notebook:
 
     def until(self, what: str, happens, *arguments):
         """Wait until happens(*arguments), which `what` describes."""
-        end = time.monotonic() + TIMEOUT
+        end = time.monotonic() + PATIENCE
         while not happens(*arguments):
-            assert time.monotonic() < end, f"did not happen in {TIMEOUT} s: {what}"
+            assert time.monotonic() < end, f"did not happen in {PATIENCE} s: {what}"
             self.page.wait_for_timeout(100)
 
     def close(self):

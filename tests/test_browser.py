@@ -54,13 +54,15 @@ def opened(lab, name, tmp_path):
 
 
 def dials(output):
-    """For each dial of a widget: the control and key that move it, and those that move it back from there."""
-    for slider in output.get_by_role("slider").all():
-        yield (slider, "ArrowLeft"), (slider, "ArrowRight")
+    """For each dial of a widget: its name, the control and key that move it, and those that move it back from there."""
+    for slider in output.locator(".widget-slider").all():
+        handle = slider.get_by_role("slider")
+        yield slider.locator(".widget-label").inner_text(), (handle, "ArrowLeft"), (handle, "ArrowRight")
     for group in output.locator(".widget-toggle-buttons").all():
         buttons = group.locator("button")
         chosen = buttons.evaluate_all("buttons => buttons.findIndex(button => button.matches('.mod-active'))")
-        yield (buttons.nth(chosen - 1), "Enter"), (buttons.nth(chosen), "Enter")
+        there, back = buttons.nth(chosen - 1), buttons.nth(chosen)
+        yield group.locator(".widget-label").inner_text(), (there, "Enter"), (back, "Enter")
 
 
 def shows(image, picture, whether=True):
@@ -78,12 +80,15 @@ def test_lesson_runs_and_its_widgets_answer(lab, path, tmp_path):
             output = notebook.output(i)
             assert output.evaluate(NAMELESS) == []
             image = output.locator(".jupyter-widgets img").last
-            for (control, key), (back, its_key) in dials(output):
+            first, back = pixels(image), []
+            for name, (control, key), undo in dials(output):  # one after the other, as one may matter only then
                 before = pixels(image)
                 control.press(key)
-                notebook.until(f"cell {i} shows another picture", shows, image, before, False)
-                back.press(its_key)
-                notebook.until(f"cell {i} shows the first picture again", shows, image, before)
+                notebook.until(f"cell {i} shows another picture by {name}", shows, image, before, False)
+                back.insert(0, undo)
+            for control, key in back:
+                control.press(key)
+            notebook.until(f"cell {i} shows the first picture again", shows, image, first)
 
 
 def test_studio_draws_what_is_typed_and_redraws_what_is_painted(lab, tmp_path):
