@@ -23,9 +23,8 @@ FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium f
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-# JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice. And
-# lessons show warnings as notes.
-HARMLESS = ("No such comm", "Note: ")
+# JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice.
+HARMLESS = ("No such comm",)
 # Controls that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
 NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, [role=slider]")]
     .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.labels?.length
@@ -79,13 +78,15 @@ class Notebook:
     `wrong` gathers what no cell shows: the page's errors, and requests that leave this machine.
     """
 
-    def __init__(self, context, url: str, token: str, path: str):
-        self.page, self.wrong = context.new_page(), []
+    def __init__(self, context):
+        self.page, self.wrong, self.known = context.new_page(), [], ""
         self.page.set_default_timeout(1000 * TIMEOUT)
         self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{said.text} {said.location}"))
         self.page.on("pageerror", lambda error: self.wrong.append(error.stack or str(error)))
         self.page.on("request", self._local)
         self.page.on("websocket", self._local)
+
+    def open(self, url: str, token: str, path: str):
         self.page.goto(f"{url}/lab/workspaces/{Path(path).stem}/tree/{path}?token={token}")
         self.page.wait_for_function(
             "path => (window.notebook = window.jupyterapp?.shell.currentWidget)?.context?.path === path", arg=path
@@ -101,6 +102,10 @@ class Notebook:
                 })
             }"""
         )
+        saved = [
+            output for cell in self.cells() for output in cell.get("outputs", []) if output.get("name") == "stderr"
+        ]
+        self.known = "".join("".join(output["text"]) for output in saved)
 
     def _local(self, request):
         address = urlsplit(request.url)
@@ -122,8 +127,9 @@ class Notebook:
         return self.page.evaluate("() => notebook.content.model.toJSON().cells")
 
     def said(self) -> list[str]:
-        """What the kernel wrote to stderr, and every error in it, so far."""
-        return [text for text in self.page.evaluate("() => heard") if not text.startswith(HARMLESS)]
+        """What the kernel wrote to stderr so far, unless the saved outputs show it too, and every error in it."""
+        heard = self.page.evaluate("() => window.heard ?? []")
+        return [text for text in heard if not text.startswith(HARMLESS) and text not in self.known]
 
     def output(self, index: int):
         """A cell's outputs on the page, scrolled to."""
@@ -138,7 +144,7 @@ class Notebook:
             self.page.wait_for_timeout(100)
 
     def close(self):
-        self.page.evaluate("() => notebook.sessionContext.shutdown()")
+        self.page.evaluate("() => window.notebook?.sessionContext?.shutdown()")
         self.page.close()
 
 

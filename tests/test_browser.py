@@ -34,8 +34,9 @@ def lab(tmp_path_factory):
 def opened(lab, name, tmp_path):
     """A notebook of the folder, open and run; whatever fails then comes with a screenshot and what the page said."""
     folder, context, url, token = lab
-    notebook = Notebook(context, url, token, name)
+    notebook = Notebook(context)
     try:
+        notebook.open(url, token, name)
         notebook.run()
         for i, cell in enumerate(notebook.cells()):
             for output in cell.get("outputs", []):
