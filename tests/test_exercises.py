@@ -305,7 +305,7 @@ def test_the_command_shows_who_passed_what(tmp_path, capsys):
     assert head.split() == ["notebook", *exercises(1), "passed", "time", "errors"]
     assert "1 of 6" in ada and " to do  passed  to do " in ada and "cell 1: NameError" in ada
     assert "0 of 0" in broken and "no notebook" in broken and "no check(" in empty
-    assert "0 of 6" in hasty and " to do  wrong  to do " in hasty and "cell 0: SyntaxError" in hasty
+    assert "0 of 6" in hasty and " to do  wrong   to do " in hasty and "cell 0: SyntaxError" in hasty
     (first, *_, last) = json.loads((tmp_path / "all.json").read_text())
     assert first["exercises"]["1.2"] == {"status": "passed", "message": ""}
     assert "a loop that never ends?" in last["exercises"]["1.2"]["message"]

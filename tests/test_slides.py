@@ -102,5 +102,5 @@ def test_every_slide_fits_the_screen(page):
         wrong = screen.evaluate("document.querySelectorAll('[data-mjx-error]').length")
         browser.close()
     assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()] and errors == []
-    assert len(zooms) > 50 and min(zooms) >= 0.45
+    assert len(zooms) > 50 and min(zooms) >= 0.6
     assert formulas > 10 and wrong == 0

@@ -65,7 +65,7 @@ def pages(code):
     for node in ast.parse(code).body:
         starts.append(min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]) - 1)
         if isinstance(node, ast.ClassDef):
-            starts += [method.lineno - 1 for method in node.body[1:] if isinstance(method, ast.FunctionDef)]
+            starts += [method.lineno - 1 for method in node.body if isinstance(method, ast.FunctionDef)][1:]
     first, last = 0, 0
     for end in [*starts[1:], len(lines)]:
         if len("\n".join(lines[first:end]).strip("\n").splitlines()) > LINES and last > first:
@@ -84,6 +84,18 @@ def text_slides(cell, tags):
                 yield placed(new_markdown_cell(part), "notes")
 
 
+def one_picture_each(outputs):
+    """The outputs in groups that end with a picture; what is printed after the last picture joins it."""
+    groups, drawn = [[]] if outputs else [], False
+    for i, output in enumerate(outputs):
+        later = any("image/png" in other.get("data", {}) for other in outputs[i:])
+        if drawn and later:
+            groups.append([])
+        groups[-1].append(output)
+        drawn = "image/png" in output.get("data", {})
+    return groups
+
+
 def code_slides(cell, tags, above):
     """`above`: the text that stands alone on the slide so far, if any. What follows a "Guess" is on the next slide."""
     outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
@@ -92,12 +104,12 @@ def code_slides(cell, tags, above):
     code = [] if "result" in tags or outputs and count > LINES else list(pages(source))
     for i, page in enumerate(code):
         yield placed(new_code_cell(page), "-" if above and i == 0 and count <= BELOW else "subslide")
-    if outputs:
-        together = "**Guess" not in above and (count <= SHORT if code else bool(above))
-        result = new_code_cell(source, outputs=outputs, metadata={"tags": ["result"]})
-        yield placed(result, "-" if together else "subslide")
-        if not code:
-            yield placed(new_markdown_cell(f"```python\n{source}\n```"), "notes")
+    below = "**Guess" not in above and (count <= SHORT if code else bool(above))
+    for some in one_picture_each(outputs):
+        yield placed(new_code_cell(source, outputs=some, metadata={"tags": ["result"]}), "-" if below else "subslide")
+        below = False
+    if outputs and not code:
+        yield placed(new_markdown_cell(f"```python\n{source}\n```"), "notes")
 
 
 def slides(lesson):
