@@ -24,8 +24,9 @@ FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium f
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-# JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice.
-HARMLESS = ("No such comm",)
+# JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice. And
+# lessons show warnings as notes.
+HARMLESS = ("No such comm", "Note: ")
 # Controls that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
 NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, [role=slider]")]
     .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.labels?.length
@@ -80,7 +81,7 @@ class Notebook:
     """
 
     def __init__(self, context):
-        self.page, self.wrong = context.new_page(), []
+        self.page, self.wrong, self.known = context.new_page(), [], ""
         self.page.set_default_timeout(1000 * TIMEOUT)
         self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{said.text} {said.location}"))
         self.page.on("pageerror", lambda error: self.wrong.append(error.stack or str(error)))
@@ -103,6 +104,8 @@ class Notebook:
                 })
             }"""
         )
+        saved = (output for cell in self.cells() for output in cell.get("outputs", []))
+        self.known = "".join("".join(output["text"]) for output in saved if output.get("name") == "stderr")
 
     def _local(self, request):
         address = urlsplit(request.url)
@@ -124,21 +127,23 @@ class Notebook:
         return self.page.evaluate("() => notebook.content.model.toJSON().cells")
 
     def said(self) -> list[str]:
-        """What the kernel wrote to stderr, and every error in it."""
+        """What the kernel wrote to stderr that the saved outputs do not show, and every error in it."""
         heard = self.page.evaluate("() => window.heard ?? []")
-        return [text for text in heard if not text.startswith(HARMLESS)]
+        return [text for text in heard if not text.startswith(HARMLESS) and text not in self.known]
 
     def output(self, index: int):
         """A cell's outputs on the page, scrolled to."""
         self.page.evaluate("i => notebook.content.scrollToItem(i, 'center')", index)
         return self.page.locator(f".jp-Cell[data-windowed-list-index='{index}'] .jp-Cell-outputArea")
 
-    def until(self, what: str, happens, *arguments):
-        """Wait until happens(*arguments), which `what` describes."""
-        end = time.monotonic() + PATIENCE
+    def soon(self, happens, *arguments, seconds=PATIENCE) -> bool:
+        """Whether happens(*arguments) becomes true in time."""
+        end = time.monotonic() + seconds
         while not happens(*arguments):
-            assert time.monotonic() < end, f"did not happen in {PATIENCE} s: {what}"
+            if time.monotonic() > end:
+                return False
             self.page.wait_for_timeout(100)
+        return True
 
     def close(self):
         self.page.evaluate("() => window.notebook?.sessionContext?.shutdown()")
