@@ -17,7 +17,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo chromium browser test notebooks slides site wheel bounds clean
+.PHONY: help venv lab demo browser test notebooks slides site wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,7 @@ lab: $(STAMP) ## open JupyterLab on the first lesson
 demo: $(STAMP) ## draw a grid of eight prompts to demo.png
 	@$(PY) -m minidiff $(PROMPTS) --out demo.png
 
-chromium: ## install Chromium, in which the site and the lessons are tried: Debian, as root
+browser: ## install Chromium, in which make test opens lessons, slides and site: Debian, as root
 	@if command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then export DEBIAN_FRONTEND=noninteractive; \
 		apt-get update && apt-get install --yes --no-install-recommends chromium fonts-liberation \
@@ -50,15 +50,11 @@ chromium: ## install Chromium, in which the site and the lessons are tried: Debi
 	else echo "No chromium here: Chrome, or what python -m playwright install chromium installs, does as well."; \
 		echo "Without any of them the tests that need it are skipped."; fi
 
-browser: export MINIDIFF_SCALE = test
-browser: $(STAMP) chromium ## run every lesson and the studio in JupyterLab in Chromium, as a reader does
-	$(PY) -m pytest tests/test_browser.py
-
 test: export MINIDIFF_SCALE = test
-test: $(STAMP) chromium ## lint, then run every test and every notebook at test scale
+test: $(STAMP) browser ## lint, then run every test and every notebook at test scale
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest --ignore tests/test_browser.py
+	$(PY) -m pytest
 
 notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises

@@ -31,12 +31,7 @@ class Canvas:
         """n pictures of `image`, or one of each; see the pipeline. ValueError unless their sides are `multiple`s."""
         pictures, redrawn = to_tensor(one_or_each("image", image, n)).expand(n, -1, -1, -1), None
         if mask is not None:
-            array = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
-            redrawn = torch.from_numpy(array >= (127.5 if array.dtype == np.uint8 else 0.5))[None, None]
-            if array.ndim != 2:
-                raise ValueError(
-                    f"the mask has shape {array.shape}, expected (height, width): one number for each pixel"
-                )
+            redrawn = torch.from_numpy(painted(mask))[None, None]
             if redrawn.shape[2:] != pictures.shape[2:]:
                 raise ValueError(f"the mask is {size(redrawn)} pixels, expected the image's {size(pictures)}")
             if margins is None and not redrawn.any():
@@ -57,6 +52,14 @@ class Canvas:
     def paste(self, drawn: list[Image.Image]) -> list[Image.Image]:
         """What was drawn, with every pixel that was to be kept as it came."""
         return drawn if self.mask is None else to_pil(torch.where(self.mask, to_tensor(drawn), self.pictures))
+
+
+def painted(mask: Image.Image | np.ndarray) -> np.ndarray:
+    """A mask as (height, width) bool: True where it is white, 255, True or 1. ValueError if it has another shape."""
+    array = np.asarray(mask.convert("L") if isinstance(mask, Image.Image) else mask)
+    if array.ndim != 2:
+        raise ValueError(f"the mask has shape {array.shape}, expected (height, width): one number for each pixel")
+    return array >= (127.5 if array.dtype == np.uint8 else 0.5)
 
 
 def one_or_each(name: str, images: Image.Image | Sequence[Image.Image], n: int) -> list[Image.Image]:

@@ -24,9 +24,8 @@ FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium f
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
-# JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice. And
-# lessons show warnings as notes.
-HARMLESS = ("No such comm", "Note: ")
+# JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice.
+HARMLESS = "No such comm"
 # Controls that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
 NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, [role=slider]")]
     .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.labels?.length

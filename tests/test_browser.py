@@ -7,27 +7,20 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from browser import FLAGS, NAMELESS, Notebook, chromium, jupyterlab, pixels
+from browser import NAMELESS, Notebook, jupyterlab, pixels
 
 pytestmark = pytest.mark.slow
 LESSONS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
-@pytest.fixture(scope="module")  # no longer, because Playwright's event loop runs as long, which nbval cannot stand
-def lab(tmp_path_factory):
+@pytest.fixture(scope="module")
+def lab(browser, tmp_path_factory):
     """folder, context, url, token: a folder that JupyterLab serves, and a browser."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
     folder, home = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("jupyter")
-    with sync_api.sync_playwright() as playwright:
-        path = chromium(playwright)
-        if path is None:
-            pytest.skip("needs Chromium: make chromium, or python -m playwright install chromium")
-        with jupyterlab(folder, home) as (url, token):
-            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-            size = {"width": 1280, "height": 1000}
-            yield folder, browser.new_context(viewport=size, service_workers="block"), url, token
-            browser.close()
+    with jupyterlab(folder, home) as (url, token):
+        size = {"width": 1280, "height": 1000}
+        yield folder, browser.new_context(viewport=size, service_workers="block"), url, token
 
 
 @contextmanager

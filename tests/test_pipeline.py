@@ -12,25 +12,12 @@ from PIL import Image
 
 from minidiff import data, sample
 from minidiff.cli import CONTROLS, run
-from minidiff.clip import CLIPText
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.pipeline import SCHEDULE, WEIGHTS, StableDiffusion, find_device
 from minidiff.schedule import trailing
-from minidiff.tokenizer import Tokenizer
-from minidiff.unet import UNet, UNetConfig
-from minidiff.vae import VAE, VAEConfig
 
 PROMPTS = ["fox above rocket on green", "red apple in snow"]
-
-
-@pytest.fixture(scope="module")
-def pipe():
-    """Random weights: a guided prediction then differs clearly from an unguided one."""
-    torch.manual_seed(0)
-    unet = UNet(UNetConfig(block_out_channels=(16, 32, 32), norm_num_groups=16))
-    vae = VAE(VAEConfig(scaling_factor=0.5))
-    return StableDiffusion(vae.eval(), unet.eval(), CLIPText().eval(), Tokenizer.train(data.WORDS), words=data.WORDS)
 
 
 def pixels(images):

@@ -12,16 +12,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
 
-from minidiff import data, sample
-from minidiff.clip import CLIPText
+from minidiff import sample
 from minidiff.controlnet import ControlNet
 from minidiff.pipeline import StableDiffusion
 from minidiff.play import explore, play, png
 from minidiff.play.sketchpad import Sketchpad
 from minidiff.play.studio import Playground, Studio
-from minidiff.tokenizer import Tokenizer
-from minidiff.unet import UNet, UNetConfig
-from minidiff.vae import VAE, VAEConfig
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROMPT = "red apple left of green apple on blue"
@@ -42,15 +38,6 @@ def shown(panel):
         shell.displayhook(panel)
     (output,) = captured.outputs
     return output.data
-
-
-@pytest.fixture(scope="module")
-def pipe():
-    """Random weights: small, and every argument changes the picture."""
-    torch.manual_seed(0)
-    unet = UNet(UNetConfig(block_out_channels=(16, 32, 32), norm_num_groups=16))
-    vae = VAE(VAEConfig(scaling_factor=0.5))
-    return StableDiffusion(vae.eval(), unet.eval(), CLIPText().eval(), Tokenizer.train(data.WORDS), words=data.WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +183,7 @@ def test_the_sketchpad_is_read_and_set():
     assert pad.mask.sum() == 4, "the paint stays on another picture of the same size"
     with pytest.raises(ValueError, match=r"shape \(4, 4\), expected \(height, width\) = \(16, 16\)"):
         pad.mask = np.ones((4, 4))
-    pad.clear()
+    pad.mask = np.zeros((16, 16))
     assert not pad.mask.any() and np.asarray(picture_of(pad.widget.ink))[..., 3].max() == 0
 
 
@@ -267,7 +254,9 @@ def test_the_studio_says_that_the_controlnet_is_missing_and_opens_pictures(pipe,
     monkeypatch.setattr("minidiff.play.studio.WEIGHTS", tmp_path)
     studio = Studio(pipe, PROMPT, steps=1)
     studio.mode.value = "scribble"
-    assert "lines.safetensors, which is not among the weights: train it by" in studio.message.value
+    studio.scribble.mask = np.ones((128, 128))
+    studio.button.click()
+    assert "Not drawn: no weight file" in studio.message.value and "lines.safetensors" in studio.message.value
     seen = {control: control.layout.display for control in studio.needs}
     assert seen[studio.scribble.widget] == "" and seen[studio.mask.widget] == "none"
     file = {"name": "a.png", "type": "image/png", "size": 0, "content": png(square(77, 300)), "last_modified": 0}

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from browser import FLAGS, TIMEOUT, chromium
+from browser import TIMEOUT
 
 pytest.importorskip("furo", reason="the extra `site` is not installed")
 pytestmark = pytest.mark.slow
@@ -55,16 +55,6 @@ def site(tmp_path_factory):
 def pages(site):
     files = [path for path in site.rglob("*.html") if "_static" not in path.parts]
     return {path.relative_to(site).as_posix(): Page(path.read_text()) for path in files}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    with sync_api.sync_playwright() as playwright:
-        path = chromium(playwright)
-        if path is None:
-            pytest.skip("needs Chromium: make chromium, or python -m playwright install chromium")
-        yield playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=1000 * TIMEOUT)
 
 
 def test_every_notebook_is_in_the_sidebar_and_can_be_downloaded(site, pages):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import FLAGS, chromium
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parent.parent
@@ -83,24 +82,18 @@ def test_long_code_is_cut_between_definitions_and_nothing_is_lost(tool):
 
 
 @pytest.mark.slow
-def test_every_slide_fits_the_screen(page):
-    sync_playwright = pytest.importorskip("playwright.sync_api").sync_playwright
-    with sync_playwright() as playwright:
-        if (path := chromium(playwright)) is None:
-            pytest.skip("needs Chromium or Chrome: make chromium installs it where it can")
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        screen = browser.new_page(viewport={"width": 1280, "height": 720})
-        screen.set_default_timeout(600_000)
-        asked, errors = [], []
-        screen.on("request", lambda request: asked.append(request.url))
-        screen.on("pageerror", lambda error: errors.append(str(error)))
-        screen.goto(page.as_uri())
-        screen.wait_for_selector("body.ready")
-        slides = "[...document.querySelectorAll('section section')]"
-        zooms = screen.evaluate(f"{slides}.map((slide) => Number(slide.firstElementChild.style.zoom))")
-        formulas = screen.evaluate("document.querySelectorAll('mjx-container svg').length")
-        wrong = screen.evaluate("document.querySelectorAll('[data-mjx-error]').length")
-        browser.close()
+def test_every_slide_fits_the_screen(page, browser):
+    screen = browser.new_page(viewport={"width": 1280, "height": 720})
+    screen.set_default_timeout(600_000)
+    asked, errors = [], []
+    screen.on("request", lambda request: asked.append(request.url))
+    screen.on("pageerror", lambda error: errors.append(str(error)))
+    screen.goto(page.as_uri())
+    screen.wait_for_selector("body.ready")
+    slides = "[...document.querySelectorAll('section section')]"
+    zooms = screen.evaluate(f"{slides}.map((slide) => Number(slide.firstElementChild.style.zoom))")
+    formulas = screen.evaluate("document.querySelectorAll('mjx-container svg').length")
+    wrong = screen.evaluate("document.querySelectorAll('[data-mjx-error]').length")
     assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()] and errors == []
     assert len(zooms) > 50 and min(zooms) >= 0.6
     assert formulas > 10 and wrong == 0

@@ -49,9 +49,7 @@ def on_slide(text):
     """What a slide shows of a text."""
     shown, found = [], False
     for block in re.split(r"\n\s*\n", text.strip()):
-        if BLOCK.match(block):
-            shown.append(block)
-        elif "**Guess" in block:
+        if BLOCK.match(block) or "**Guess" in block:
             shown.append(block)
         elif not found:
             shown.append(lead(block))

@@ -1,7 +1,6 @@
 """What happens on the way: a noise schedule, the steps of a drawing, and what it looks at. See `play.Panel`."""
 
 import math
-from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -23,8 +22,8 @@ BETAS = {
 }
 
 
-def schedules(picture: Image.Image, Ts: Sequence[int] = (100, 250, 500, 1000, 2000, 4000)) -> Dials:
-    """A picture, noised at t by a schedule of a shape and T; below, its alpha, sigma and log-SNR at all times.
+def schedules(picture: Image.Image) -> Dials:
+    """A picture, noised at t by a schedule of a shape and T; beside it, its alpha, sigma and log-SNR at all times.
 
     Linear betas run between the same two numbers whatever T is: see how far from noise a shorter schedule ends.
     """
@@ -53,7 +52,7 @@ def schedules(picture: Image.Image, Ts: Sequence[int] = (100, 250, 500, 1000, 20
             ax.axvline(t, color="black", linewidth=0.8, linestyle=":")
         return fig
 
-    return play(draw, time=[i / 20 for i in range(21)], shape=list(BETAS), T=list(Ts))
+    return play(draw, time=[i / 20 for i in range(21)], shape=list(BETAS), T=[100, 250, 500, 1000, 2000, 4000])
 
 
 def denoising(pipe: StableDiffusion, trace: Trace, picture: int = 0) -> Dials:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from minidiff.canvas import painted
 from minidiff.play import Panel, png
 
 CSS = """
@@ -51,11 +52,11 @@ class Sketchpad(Panel):
         return self._mask.copy()
 
     @mask.setter
-    def mask(self, painted: np.ndarray | Image.Image) -> None:
-        array = np.asarray(painted.convert("L") if isinstance(painted, Image.Image) else painted)
-        if array.shape != self._mask.shape:
-            raise ValueError(f"the mask has shape {array.shape}, expected (height, width) = {self._mask.shape}")
-        self._mask = array >= (127.5 if array.dtype == np.uint8 else 0.5)
+    def mask(self, mask: np.ndarray | Image.Image) -> None:
+        mask = painted(mask)
+        if mask.shape != self._mask.shape:
+            raise ValueError(f"the mask has shape {mask.shape}, expected (height, width) = {self._mask.shape}")
+        self._mask = mask
         self._send()
 
     @property
@@ -74,9 +75,6 @@ class Sketchpad(Panel):
         if picture.size[::-1] != self._mask.shape:
             self._mask = np.zeros(picture.size[::-1], bool)
         self._send()
-
-    def clear(self) -> None:
-        self.mask = np.zeros_like(self._mask)
 
     def still(self) -> Image.Image:
         if self._picture is None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from minidiff import sample, show
 from minidiff.cli import SAMPLERS
 from minidiff.controlnet import ControlNet
-from minidiff.convert import WeightsError, load
+from minidiff.convert import load
 from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.play import Panel, labelled, picture, png, say
 from minidiff.play.sketchpad import Sketchpad
@@ -170,12 +170,8 @@ class Studio(Playground):
 
     @cached_property
     def controlnet(self) -> ControlNet:
-        """The one that reads line art. WeightsError if it is not there."""
-        path = WEIGHTS / "lines.safetensors"
-        if not path.exists():
-            how = "train it by `python -m minidiff.train controlnet --hint lines`"
-            raise WeightsError(f"scribbles need a ControlNet, {path.name}, which is not among the weights: {how}")
-        return load(ControlNet, path, self.pipe.device)
+        """The one that reads line art, loaded when it is needed."""
+        return load(ControlNet, WEIGHTS / "lines.safetensors", self.pipe.device)
 
     def _options(self) -> dict:
         options, mode = super()._options(), self.mode.value
@@ -221,11 +217,6 @@ class Studio(Playground):
             control.layout.display = "" if self.mode.value in modes else "none"
         self.button.description = MODES[self.mode.value]
         say(self.message, "")
-        if self.mode.value == "scribble":
-            try:
-                _ = self.controlnet
-            except WeightsError as error:
-                say(self.message, str(error))
 
     def _open(self, change) -> None:
         if not change.new:
