@@ -54,7 +54,7 @@ test: export MINIDIFF_SCALE = test
 test: $(STAMP) browser ## lint, then run every test and every notebook at test scale
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
 
 notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises

@@ -78,7 +78,8 @@ def read_source(app, name, source):
             if cell["cell_type"] == "markdown":
                 heading = (re.findall(r"^#+ (.*)", "".join(cell["source"]), re.MULTILINE) or [heading])[-1]
             else:
-                cell["metadata"]["mystnb"] = {"image": {"alt": alternative(cell["outputs"]) or f"Figure: {heading}"}}
+                alt = cell["metadata"].get("alt") or alternative(cell["outputs"]) or f"Figure: {heading}"
+                cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
         setup = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
         setup["metadata"]["tags"] = [*setup["metadata"].get("tags", []), "hide-input"]
         link = f"This page is a notebook, {{download}}`{Path(name).name}.ipynb`. To run it, type `make lab`."

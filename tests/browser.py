@@ -150,15 +150,17 @@ class Notebook:
 
 
 def pixels(image) -> np.ndarray:
-    """What an <img> of the page shows, in its own size: (height, width, 3) uint8."""
+    """What an <img> or a <canvas> of the page shows, in its own size: (height, width, 3) uint8."""
     url = image.evaluate(
         """async image => {
-            for (let tries = 600; !(image.complete && image.naturalWidth); tries--) {  // it is being exchanged
+            const size = () => image.localName === "canvas" ? [image.width, image.height]
+                : [image.complete && image.naturalWidth, image.naturalHeight]
+            for (let tries = 600; !size()[0]; tries--) {  // it is being exchanged
                 if (!tries) throw Error("the picture does not load")
                 await new Promise(go => setTimeout(go, 50))
             }
             const canvas = document.createElement("canvas")
-            ;[canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight]
+            ;[canvas.width, canvas.height] = size()
             canvas.getContext("2d").drawImage(image, 0, 0)
             return canvas.toDataURL()
         }"""

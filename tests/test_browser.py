@@ -63,6 +63,44 @@ def shows(image, picture, whether=True):
     return np.array_equal(pixels(image), picture) == whether
 
 
+def answers(notebook, output, cell):
+    """Every dial changes the picture; with all of them where they were, it is the first one again."""
+    image = output.locator(".jupyter-widgets img").last
+    first, undo = pixels(image), []
+    for name, moves in dials(output):  # one after the other, as one may matter only once another has moved
+        before = pixels(image)
+        for (control, key), back in moves:  # until another picture is seen: not every value gives one
+            control.press(key)
+            undo.insert(0, back)
+            if notebook.soon(shows, image, before, False, seconds=5):
+                break
+        assert notebook.soon(shows, image, before, False), f"{cell}: the picture stays, whatever {name} is"
+    for control, key in undo:
+        control.press(key)
+    assert notebook.soon(shows, image, first), f"{cell}: another picture, with all dials where they were"
+
+
+def draws(notebook, output, cell):
+    """Another prompt gives another picture, and the one before is kept beside it."""
+    old, new = (output.locator(f".minidiff-{name}-picture") for name in ("last", "new"))
+    first = pixels(new)
+    output.locator(".minidiff-prompt input").fill("big pear on yellow")
+    output.locator(".minidiff-draw").click()
+    assert notebook.soon(shows, new, first, False), f"{cell}: the picture stays, whatever the prompt is"
+    assert shows(old, first), f"{cell}: the last picture is not beside the new one"
+
+
+def paint(notebook, sheet, start, end):
+    """A stroke with the mouse on a sketchpad, from (x, y) to (x, y), in pixels of what is drawn on."""
+    sheet.scroll_into_view_if_needed()
+    box, mouse = sheet.bounding_box(), notebook.page.mouse
+    unit = box["width"] / 128
+    mouse.move(box["x"] + unit * start[0], box["y"] + unit * start[1])
+    mouse.down()
+    mouse.move(box["x"] + unit * end[0], box["y"] + unit * end[1], steps=5)
+    mouse.up()
+
+
 @pytest.mark.parametrize("path", LESSONS, ids=[path.stem for path in LESSONS])
 def test_lesson_runs_and_its_widgets_answer(lab, path, tmp_path):
     shutil.copy(path, lab[0])
@@ -73,19 +111,16 @@ def test_lesson_runs_and_its_widgets_answer(lab, path, tmp_path):
                 continue  # no widget, or a progress bar
             output = notebook.output(i)
             assert output.evaluate(NAMELESS) == []
-            image = output.locator(".jupyter-widgets img").last
-            first, undo = pixels(image), []
-            for name, moves in dials(output):  # one after the other, as one may matter only once another has moved
-                before = pixels(image)
-                for (control, key), back in moves:  # until another picture is seen: not every value gives one
-                    control.press(key)
-                    undo.insert(0, back)
-                    if notebook.soon(shows, image, before, False, seconds=5):
-                        break
-                assert notebook.soon(shows, image, before, False), f"cell {i}: the picture stays, whatever {name} is"
-            for control, key in undo:
-                control.press(key)
-            assert notebook.soon(shows, image, first), f"cell {i}: another picture, with all dials where they were"
+            if output.locator(".minidiff-playground").count():
+                draws(notebook, output, f"cell {i}")
+            elif output.locator(".minidiff-play").count():
+                answers(notebook, output, f"cell {i}")
+            else:
+                sheet = output.locator("canvas")
+                before = pixels(sheet)
+                paint(notebook, sheet, (4, 6), (64, 6))
+                painted = (pixels(sheet) != before).any(-1).any(0)
+                assert painted.sum() >= 60, f"cell {i}: a stroke of 60 pixels changes {painted.sum()} columns"
 
 
 def test_studio_draws_what_is_typed_and_redraws_what_is_painted(lab, tmp_path):
@@ -94,28 +129,16 @@ def test_studio_draws_what_is_typed_and_redraws_what_is_painted(lab, tmp_path):
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": spec}), lab[0] / "studio.ipynb")
     with opened(lab, "studio.ipynb", tmp_path) as notebook:
         studio = notebook.output(0).locator(".minidiff-studio")
-        draw, old, new = (studio.locator(f".minidiff-{name}") for name in ("draw", "last-picture", "new-picture"))
+        draw, new = (studio.locator(f".minidiff-{name}") for name in ("draw", "new-picture"))
         assert studio.evaluate(NAMELESS) == []
-        apple = pixels(new)
-
-        studio.locator(".minidiff-prompt input").fill("big pear on yellow")
-        draw.click()
-        assert notebook.soon(shows, new, apple, False), "a new picture"
-        assert shows(old, apple), "the last picture is kept beside the new one"
+        draws(notebook, studio, "studio")
         pear = pixels(new)
 
         studio.get_by_role("button", name="inpaint").click()
         studio.get_by_role("button", name="Use as image").click()
         draw.click()  # too early
         studio.get_by_text("nothing is painted").wait_for()
-        sheet = studio.locator(".minidiff-mask canvas")
-        sheet.scroll_into_view_if_needed()
-        box = sheet.bounding_box()
-        unit, mouse = box["width"] / 128, notebook.page.mouse
-        mouse.move(box["x"] + 30 * unit, box["y"] + 30 * unit)
-        mouse.down()
-        mouse.move(box["x"] + 60 * unit, box["y"] + 30 * unit, steps=5)
-        mouse.up()
+        paint(notebook, studio.locator(".minidiff-mask canvas"), (30, 30), (60, 30))
         studio.get_by_role("button", name="Redraw what is painted").click()
         assert notebook.soon(shows, new, pear, False), "what is painted is redrawn"
         ys, xs = np.nonzero((pixels(new) != pear).any(-1))

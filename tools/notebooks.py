@@ -92,7 +92,10 @@ def smaller(png):
 
 
 def normalise(notebook):
-    """Number the cell ids; drop times, widget state, and widgets without a picture; make pictures smaller."""
+    """Number the cell ids; drop times, widget state, and widgets without a picture; make pictures smaller.
+
+    What a cell's metadata has as `alt` becomes the alternative text of its pictures, where nbconvert looks for it.
+    """
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i:02d}"
         if cell.cell_type == "code":
@@ -103,6 +106,8 @@ def normalise(notebook):
                 if "image/png" in output.get("data", {}):
                     output.data.pop("image/jpeg", None)  # Pillow gives both
                     output.data["image/png"] = smaller(output.data["image/png"])
+                    if "alt" in cell.metadata:
+                        output.metadata["image/png"] = {"alt": cell.metadata.alt}
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}

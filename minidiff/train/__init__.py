@@ -57,6 +57,11 @@ class Objective(nn.Module):
 
     model: nn.Module
 
+    @property
+    def result(self) -> nn.Module:
+        """What is written to the folder: the model, or the part of it that is wanted."""
+        return self.model
+
     def prepare(self) -> None:
         """What is made once, before the first step; the main process does it first, so that others find it made."""
 
@@ -107,7 +112,7 @@ def train(
 
     start = time.perf_counter() - run.seconds
     steps = range(len(run.losses), settings.steps)
-    name = type(objective.model).__name__
+    name = type(objective.result).__name__
     bar = tqdm(steps, name, settings.steps, initial=len(run.losses), disable=not accelerator.is_main_process)
     for step in bar:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
@@ -153,7 +158,7 @@ class Run:
         self.losses: list[float] = []
         self.seconds = 0.0
         # what must be the same for a checkpoint to be this run's; taken now, as `look` may measure a part of the config
-        same = asdict(settings) | {"config": asdict(self.model.config)} | card
+        same = asdict(settings) | {"config": asdict(objective.result.config)} | card
         self.identity = json.loads(json.dumps({name: value for name, value in same.items() if name != "command"}))
 
     def done(self, loss: float, seconds: float) -> None:
@@ -197,8 +202,8 @@ class Run:
             minutes = round(self.seconds / 60 + sum(card["minutes"] for card in before), 1)
             card = self.card | {"settings": asdict(self.settings), "steps": steps, "minutes": minutes}
             card |= {"cores": torch.get_num_threads(), "measures": measures}
-            name = type(self.model).__name__.lower()
-            save(self.model, self.folder / f"{name}.safetensors", **card, loss_curve=self.curve())
+            name = type(self.objective.result).__name__.lower()
+            save(self.objective.result, self.folder / f"{name}.safetensors", **card, loss_curve=self.curve())
             self.model.train()
         self.model.load_state_dict({k[6:]: v for k, v in state.items() if k.startswith("model.")})
         if picture is not None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from minidiff import data
 from minidiff.cli import Parser, number, run
 from minidiff.clip import CLIP
 from minidiff.controlnet import ControlNet
-from minidiff.convert import load
+from minidiff.convert import load, save
 from minidiff.judge import Judge
 from minidiff.pipeline import WEIGHTS
 from minidiff.tokenizer import Tokenizer
@@ -21,6 +22,7 @@ from minidiff.train.objectives import (
     CLIPObjective,
     ControlNetObjective,
     JudgeObjective,
+    TextUNetObjective,
     UNetObjective,
     VAEObjective,
 )
@@ -35,6 +37,8 @@ DEFAULTS = {
     "unet": Settings(steps=40000, batch=64, lr=1e-3),
     "controlnet": Settings(steps=4000, batch=32, lr=1e-3),
 }
+
+SAME = ("scenes", "world", "noise", "hint", "lock_text", "tune_text")  #  options that a run is known by, in its card
 
 HINT_EMBEDDING = {"conditioning_embedding_out_channels": (16, 32, 64, 96)}  #  two ControlNets must fit into 18 MB
 
@@ -64,9 +68,22 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
             p.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the models it works with")
             p.add_argument("--scenes", type=number(int, 1), default=30000, help="how many scenes to learn from")
             p.add_argument("--world", choices=("full", "small"), default="full")
+            p.add_argument(
+                "--noise", type=number(float, 0, 1), default=data.FULL.noise, help="share of captions that are wrong"
+            )
+        if name == "clip":
+            p.add_argument("--lock-text", action="store_true", help="leave the text transformer as it is in --init")
+        if name == "unet":
+            p.add_argument(
+                "--tune-text", action="store_true", help="train its text encoder too, and write clip.safetensors"
+            )
         if name == "controlnet":
             p.add_argument("--hint", choices=HINTS, default="lines", help="line art and edges, or the objects' boxes")
     return parser.parse_args(argv)
+
+
+def card_of(path: Path) -> dict:
+    return json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
 
 
 def history(card: dict) -> list[dict]:
@@ -90,18 +107,18 @@ def main(argv: list[str] | None = None) -> None:
     elif args.model == "clip":
         model = load(CLIP, args.init) if args.init else CLIP()
         tokenizer = Tokenizer.train(data.WORDS)
-        objective = CLIPObjective(model, tokenizer)
+        objective = CLIPObjective(model, tokenizer, args.lock_text)
     elif args.model == "judge":
         objective = JudgeObjective(load(Judge, args.init) if args.init else Judge())
     else:
         vae, clip = load(VAE, args.weights / "vae.safetensors"), load(CLIP, args.weights / "clip.safetensors")
-        world = {"full": data.FULL, "small": data.SMALL}[args.world]
+        world = replace({"full": data.FULL, "small": data.SMALL}[args.world], noise=args.noise)
         judge = load(Judge, WEIGHTS / "judge.safetensors")
         tokenizer, cache = Tokenizer.load(args.weights), args.out / "latents.safetensors"
         frozen = vae, clip.text_model, tokenizer, args.scenes, world, cache
         if args.model == "unet":
             model = load(UNet, args.init) if args.init else UNet()
-            objective = UNetObjective(model, *frozen, judge)
+            objective = (TextUNetObjective if args.tune_text else UNetObjective)(model, *frozen, judge)
         else:
             unet = load(UNet, args.weights / "unet.safetensors")
             model = load(ControlNet, args.init) if args.init else ControlNet.from_unet(unet, **HINT_EMBEDDING)
@@ -109,8 +126,8 @@ def main(argv: list[str] | None = None) -> None:
 
     card = {"command": " ".join(["python -m minidiff.train", *(sys.argv[1:] if argv is None else argv)])}
     if args.init and args.init.with_suffix(".json").is_file():
-        card["before"] = history(json.loads(args.init.with_suffix(".json").read_text(encoding="utf-8")))
-    card |= {name: value for name, value in vars(args).items() if name in ("scenes", "world", "hint")}
+        card["before"] = history(card_of(args.init))
+    card |= {name: value for name, value in vars(args).items() if name in SAME}
     machine = accelerator(args.device)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
@@ -122,6 +139,10 @@ def main(argv: list[str] | None = None) -> None:
         pass
     machine.end_training()
     if machine.is_main_process:
+        if card.get("tune_text"):
+            before, own = history(card_of(args.weights / "clip")), history(card_of(args.out / "unet"))[-1]
+            total = {name: own[name] + sum(each[name] for each in before) for name in ("steps", "minutes")}
+            save(clip, args.out / "clip.safetensors", command=own["command"], before=before, **total)
         print(f"{args.out / args.model}.safetensors")
 
 

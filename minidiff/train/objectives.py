@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle, permutations
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,13 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from minidiff import data, judge, show
 from minidiff.clip import CLIP, CLIPText, contrastive_loss
 from minidiff.controlnet import ControlNet, edges
-from minidiff.data import EVAL_SEED, OBJECTS, OPPOSITE, Scene, World
+from minidiff.data import EVAL_SEED, OBJECTS, OPPOSITE, POSITIONS, RELATIONS, Scene, World
 from minidiff.denoise import V, loss
 from minidiff.guide import controlled
 from minidiff.judge import Judge
@@ -76,9 +77,11 @@ class CLIPObjective(Objective):
     batch differ in is mostly colour, place and position, and a tree comes to mean a crocodile.
     """
 
-    def __init__(self, model: CLIP, tokenizer: Tokenizer):
+    def __init__(self, model: CLIP, tokenizer: Tokenizer, lock_text: bool = False):
+        """With `lock_text` the text transformer stays as it is; the picture's is fitted to it (Zhai et al. 2022)."""
         super().__init__()
         self.model, self.tokenizer = model, tokenizer
+        model.text_model.requires_grad_(not lock_text)
 
     @staticmethod
     def swapped(scene: Scene) -> str:
@@ -93,6 +96,14 @@ class CLIPObjective(Objective):
         objects[scene.seed // 2 % len(objects)] = name
         return str(replace(scene.spec, objects=tuple(objects)))
 
+    @staticmethod
+    def half(scene: Scene, which: int, turned: bool = False) -> str:
+        """Of a pair, only the object `which` and where it is; `turned`: on the wrong side."""
+        spec = scene.spec
+        where = OPPOSITE[spec.where] if bool(which) != turned else spec.where
+        side = dict(zip(RELATIONS, POSITIONS, strict=True))[where]
+        return str(replace(spec, objects=spec.objects[which : which + 1], where=side))
+
     def nearly(self, scene: Scene, caption: str) -> str:
         """The caption with one thing wrong, relation or object; empty where it is not this scene's own."""
         if caption != scene.caption:
@@ -104,18 +115,36 @@ class CLIPObjective(Objective):
 
     @staticmethod
     def alike(shown: list[Scene], rng: np.random.RandomState) -> list[Scene]:
-        """The same scenes, all told like the first, each with other objects; a held-out one stays as it was."""
-        spec, names = shown[0].spec, rng.permutation(list(OBJECTS)).tolist()
-        objects = [tuple(names[(i + j) % len(names)] for j in range(len(spec.objects))) for i in range(len(shown))]
-        told = [Scene(replace(spec, objects=each), scene.seed) for scene, each in zip(shown, objects, strict=True)]
-        return [scene if new.spec.held_out else new for scene, new in zip(shown, told, strict=True)]
+        """The same scenes, all told like the first, but for their objects; a held-out one stays as it was.
+
+        Each has another object. Of two, there are but few, in every order: each scene shows a pair of them beside or
+        above each other as no other one does.
+        """
+        spec, n = shown[0].spec, len(shown)
+        if len(spec.objects) == 1:
+            told = [replace(spec, objects=(name,)) for name in rng.permutation(list(OBJECTS)).tolist()]
+        else:
+            few = next(k for k in range(2, len(OBJECTS)) if 2 * k * (k - 1) >= n)
+            pairs = list(permutations(rng.choice(list(OBJECTS), few, replace=False).tolist(), 2))
+            told = [replace(spec, objects=(a, b), where=where) for a, b in pairs for where in ("left of", "above")]
+            told = [told[i] for i in rng.permutation(len(told))]
+            told = [
+                replace(s, objects=s.objects[::-1], where=OPPOSITE[s.where]) if rng.uniform() < 0.5 else s for s in told
+            ]
+        return [
+            scene if new.held_out else Scene(new, scene.seed) for scene, new in zip(shown, cycle(told), strict=False)
+        ]
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         shown, rng = scenes(indices), np.random.RandomState(int(indices[0]))
-        if rng.uniform() < 0.5:
+        if alike := rng.uniform() < 0.5:
             shown = self.alike(shown, rng)
         captions = [scene.noisy_caption() for scene in shown]
         wrong = [self.nearly(*pair) for pair in zip(shown, captions, strict=True)]
+        for i, scene in enumerate(shown):
+            if not alike and len(scene.spec.objects) == 2 and rng.uniform() < 0.5:
+                which = rng.randint(2)
+                captions[i], wrong[i] = self.half(scene, which), self.half(scene, which, turned=True)
         ids, mask = self.tokenizer([*captions, *wrong]), torch.tensor([bool(w) for w in wrong])
         ids = ids[:, : ids.argmax(1).max() + 1]  #  what follows the end of the longest is not looked at
         ids, wrong_ids = ids.chunk(2)
@@ -221,7 +250,7 @@ class UNetObjective(Objective):
 
     def encode(self) -> tuple[Tensor, Tensor]:
         """(latents (n, 4, 16, 16) in half precision, ids (n, N)) of the training scenes."""
-        world = f"{len(self.world.objects)} objects, {self.world.pair} pairs"
+        world = f"{len(self.world.objects)} objects, {self.world.pair} pairs, {self.world.noise} noise"
         made_with = {
             "n": str(self.n),
             "world": world,
@@ -287,6 +316,35 @@ class UNetObjective(Objective):
         _, answers = judge.read(self.judge, judge.draw(pipe, shown, steps=20))
         measured = judge.adherence(answers, [scene.spec for scene in shown])
         return picture, {name: round(value, 4) for name, value in measured.items()}
+
+
+class TextUNet(nn.Module):
+    """A U-Net and the text encoder that it reads, to learn together."""
+
+    def __init__(self, unet: UNet, text: CLIPText):
+        super().__init__()
+        self.unet, self.text = unet, text
+
+
+class TextUNetObjective(UNetObjective):
+    """The U-Net's loss, from which its text encoder learns too, as in the first latent diffusion model that read texts
+    (Rombach et al. 2022, section 4.3.1). A picture and its caption can be matched without knowing which object is
+    above which; a picture cannot be drawn without."""
+
+    def __init__(self, model: UNet, vae: VAE, text: CLIPText, *args, **kwargs):
+        super().__init__(model, vae, text, *args, **kwargs)
+        self.model = TextUNet(model, text.requires_grad_())
+
+    @property
+    def result(self) -> UNet:
+        return self.model.unet
+
+    def forward(self, generator: torch.Generator, x0: Tensor, ids: Tensor) -> Tensor:
+        t = self.times(len(x0), generator, x0.device)
+        return loss(self.model.unet, x0, t, self.model.text(ids), SCHEDULE, V, generator=generator).mean()
+
+    def pipeline(self, model: TextUNet) -> StableDiffusion:
+        return super().pipeline(model.unet)
 
 
 def _lines(scene: Scene) -> Image.Image:

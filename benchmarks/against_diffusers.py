@@ -1,0 +1,213 @@
+"""minidiff against diffusers, same weights, same steps, same pictures: python benchmarks/against_diffusers.py
+
+Each task is done by both in turn, round by round, so that a slow minute of a shared machine hits both; medians and
+their ratio. Beside them the share of the processor's matrix-product rate, measured in the same run, that the floating
+point operations of torch's counter make. Then each task in a process of its own, for its peak memory, and the cold
+start: a whole process from nothing to a picture in a file. About 15 minutes on two cores.
+"""
+
+import argparse
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm.auto import tqdm
+
+PROMPT, STEPS, GUIDANCE = "big fox in meadow", 25, 4.0
+
+COLD = {
+    "minidiff": [sys.executable, "-m", "minidiff", PROMPT, "--steps", str(STEPS), "--out"],
+    "diffusers": [sys.executable, "-c", f"""
+import sys
+from diffusers import StableDiffusionPipeline
+pipe = StableDiffusionPipeline.from_pretrained(sys.argv[1], safety_checker=None)
+out = pipe({PROMPT!r}, num_inference_steps={STEPS}, guidance_scale={GUIDANCE}, height=128, width=128)
+out.images[0].save(sys.argv[2])
+"""],
+}  # fmt: skip
+
+
+def ours():
+    from minidiff.pipeline import StableDiffusion
+
+    return StableDiffusion.from_pretrained("openmoji", "cpu")
+
+
+def theirs(folder):
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def noise(n):
+    return torch.randn(n, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def training_step(unet, call, bf16):
+    """One step on 32 samples, with AdamW. `call`: (unet, x, t, context) -> prediction."""
+    optimizer = torch.optim.AdamW(unet.parameters(), 1e-9)  #  the weights stay what they are
+    x, target, context = noise(32), noise(32), torch.randn(32, 24, 128, generator=torch.Generator().manual_seed(1))
+    t = torch.linspace(0, 999, 32)
+
+    def step():
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = F.mse_loss(call(unet, x, t, context).float(), target)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def our_tasks(pipe):
+    def draw(n):
+        return lambda: pipe([PROMPT] * n, steps=STEPS, guidance=GUIDANCE, latents=noise(n), progress=False)
+
+    def trained(bf16):
+        step = training_step(pipe.unet, lambda unet, x, t, context: unet(x, t, context), bf16)
+
+        def run():
+            with sdpa_kernel(SDPBackend.MATH):  #  as minidiff.train does on a CPU
+                step()
+
+        return run
+
+    latents = noise(16) / pipe.vae.config.scaling_factor
+    return {
+        "one picture": draw(1),
+        "batch of 16": draw(16),
+        "training step, float32": trained(False),
+        "training step, bfloat16": trained(True),
+        "VAE decode of 16": torch.no_grad()(lambda: pipe.vae.decode(latents)),
+    }
+
+
+def their_tasks(pipe):
+    def draw(n):
+        return lambda: (
+            pipe(
+                [PROMPT] * n,
+                num_inference_steps=STEPS,
+                guidance_scale=GUIDANCE,
+                latents=noise(n),
+                height=128,
+                width=128,
+            ).images
+        )
+
+    def trained(bf16):
+        return training_step(pipe.unet, lambda unet, x, t, context: unet(x, t, context).sample, bf16)
+
+    latents = noise(16) / pipe.vae.config.scaling_factor
+    return {
+        "one picture": draw(1),
+        "batch of 16": draw(16),
+        "training step, float32": trained(False),
+        "training step, bfloat16": trained(True),
+        "VAE decode of 16": torch.no_grad()(lambda: pipe.vae.decode(latents).sample),
+    }
+
+
+def timed(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def matrix_rate():
+    """Floating point operations a second of a matrix product of 1024 x 1024."""
+    a, b = torch.randn(2, 1024, 1024)
+    return 2 * 1024**3 / min(timed(lambda: a @ b) for _ in range(20))
+
+
+def operations(run):
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def alone(who, task, folder):
+    """Peak memory in MiB of a process that does one task once."""
+    out = subprocess.run(
+        [sys.executable, __file__, "--who", who, "--task", task, "--folder", folder], capture_output=True, text=True
+    )
+    return int(out.stdout.split()[-1])
+
+
+def cold(who, folder):
+    """Seconds and peak memory in MiB of a whole process that draws one picture into a file."""
+    arguments = [str(Path(folder) / "cold.png")]
+    command = [*COLD[who], *([folder] if who == "diffusers" else []), *arguments]
+    usage = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True)"
+    usage += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)"
+    start = time.perf_counter()
+    out = subprocess.run([sys.executable, "-c", usage, *command], check=True, capture_output=True, text=True)
+    return time.perf_counter() - start, int(out.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--who", help=argparse.SUPPRESS)
+    parser.add_argument("--task", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.who:
+        tasks = our_tasks(ours()) if args.who == "minidiff" else their_tasks(theirs(args.folder))
+        tasks[args.task]()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        return
+
+    import diffusers
+
+    with tempfile.TemporaryDirectory() as folder:
+        pipe = ours()
+        pipe.to_diffusers(folder)
+        tasks = {"minidiff": our_tasks(pipe), "diffusers": their_tasks(theirs(folder))}
+        a, b = (np.asarray(tasks[who]["one picture"]()[0], int) for who in tasks)
+        cores, processor = torch.get_num_threads(), platform.processor() or platform.machine()
+        model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+        processor = model[0].split(": ")[1] if model else processor
+        print(f"{processor}, {cores} threads; torch {torch.__version__}, diffusers {diffusers.__version__}")
+        print(f"the two pictures differ by at most {np.abs(a - b).max()} of 255; {args.rounds} rounds\n")
+
+        seconds = {task: {who: [] for who in tasks} for task in tasks["minidiff"]}
+        rates = []
+        for round_ in tqdm(range(args.rounds + 1)):  #  the first warms up
+            rates.append(matrix_rate())
+            for task, kept in seconds.items():
+                for who in tasks if round_ % 2 else reversed(tasks):
+                    kept[who].append(timed(tasks[who][task]))
+        rate = max(rates)
+        print(f"matrix products: {rate / 1e9:.0f} GFLOP/s\n")
+        print("| task | minidiff, s | diffusers, s | ratio | of the matrix rate | memory, MiB |")
+        print("|---|---|---|---|---|---|")
+        for task, kept in seconds.items():
+            mine, other = (statistics.median(kept[who][1:]) for who in tasks)
+            ratio = statistics.median(t / m for m, t in zip(*(kept[who][1:] for who in tasks), strict=True))
+            shares = " against ".join(
+                f"{operations(tasks[who][task]) / median / rate:.2f}"
+                for who, median in zip(tasks, (mine, other), strict=True)
+            )
+            memory = " against ".join(f"{alone(who, task, folder):,}" for who in tasks)
+            print(f"| {task} | {mine:.3f} | {other:.3f} | {ratio:.2f} | {shares} | {memory} |", flush=True)
+        starts = {who: [cold(who, folder) for _ in range(args.rounds)] for who in tasks}
+        mine, other = (statistics.median(s for s, _ in starts[who]) for who in tasks)
+        memory = " against ".join(f"{max(m for _, m in starts[who]):,}" for who in tasks)
+        print(f"| cold start to a picture | {mine:.2f} | {other:.2f} | {other / mine:.2f} | | {memory} |")
+
+
+if __name__ == "__main__":
+    main()
