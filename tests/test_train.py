@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from minidiff.convert import WeightsError, load
+from minidiff.schedule import noise_like
 from minidiff.train import Objective, Settings, accelerator, train
 from minidiff.train.muon import Muon, orthogonalized
 from minidiff.vae import VAE
@@ -46,7 +47,7 @@ class Regression(Objective):
         return {"x": x, "y": x @ self.w + 1}
 
     def forward(self, generator, x, y):
-        noise = 0.01 * torch.randn(y.shape, generator=generator, device=y.device)
+        noise = 0.01 * noise_like(y, generator)
         return (self.model(x).float() - y - noise).square().mean()
 
 
@@ -182,17 +183,61 @@ def test_ctrl_c_is_one_line_and_exit_code_2(tmp_path):
     assert "Traceback" not in err and not list(tmp_path.glob("*.part"))
 
 
-def test_two_processes_train_one_model(tmp_path):
+def two_processes(*command):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     options = ["--nproc_per_node", "2", "--master_addr", "127.0.0.1", "--master_port", port]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", *options, *COMMAND[1:]]
-    out = subprocess.run([*torchrun, "--out", tmp_path], env=ENV, capture_output=True, text=True, timeout=300)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *options, *command]
+    out = subprocess.run(torchrun, env=ENV, capture_output=True, text=True, timeout=300)
     assert out.returncode == 0, out.stderr
-    assert out.stdout.count("vae.safetensors") == 1, "one process speaks"
+    return out.stdout
+
+
+def test_two_processes_train_one_model(tmp_path):
+    said = two_processes(*COMMAND[1:], "--out", tmp_path)
+    assert said.count("vae.safetensors") == 1, "one process speaks"
     assert json.loads((tmp_path / "vae.json").read_text())["steps"] == 6
     load(VAE, tmp_path / "vae.safetensors")
+
+
+SMALL_UNET = """
+import sys
+from pathlib import Path
+import torch
+from minidiff.clip import CLIPText
+from minidiff.data import SMALL, WORDS
+from minidiff.tokenizer import Tokenizer
+from minidiff.train import Settings, accelerator, train
+from minidiff.train.objectives import UNetObjective
+from minidiff.unet import UNet, UNetConfig
+from minidiff.vae import VAE
+
+UNetObjective.look = lambda self: (None, {})  # which draws 76 pictures
+torch.manual_seed(0)
+unet = UNet(UNetConfig(block_out_channels=(16, 32), attention=(False, True), heads=(2, 2), norm_num_groups=16))
+objective = UNetObjective(unet, VAE().eval(), CLIPText().eval(), Tokenizer.train(WORDS), 20, SMALL)
+machine = accelerator("cpu")
+assert machine.num_processes == int(sys.argv[2])
+for done in train(objective, Settings(6, 8, 1e-3, 2, every=3), machine, Path(sys.argv[1])):
+    if done.step == int(sys.argv[3]):
+        break
+machine.end_training()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does_and_go_on_where_they_were(tmp_path):
+    script = tmp_path / "small_unet.py"
+    script.write_text(SMALL_UNET)
+    subprocess.run([sys.executable, script, tmp_path / "one", "1", "6"], env=ENV, check=True, capture_output=True)
+    for stop in ("3", "6"):
+        two_processes(script, tmp_path / "two", "2", stop)
+    one, two = (load_file(tmp_path / name / "checkpoint.safetensors") for name in ("one", "two"))
+    assert one.keys() == two.keys() and len(one["losses"]) == len(two["losses"]) == 6
+    assert (one["losses"] - two["losses"]).abs().max() < 2e-3 * one["losses"].max(), "half precision, other sums"
+    one, two = (torch.cat([each[n].flatten() for n in each if n.startswith("model.")]) for each in (one, two))
+    assert (one - two).norm() < 0.01 * one.norm()
 
 
 def test_a_card_adds_up_all_sittings(tmp_path):

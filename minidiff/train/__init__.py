@@ -1,6 +1,7 @@
 """Training: one loop, which knows nothing of what it trains. `python -m minidiff.train vae|clip|judge|unet|controlnet`
 
-Batches and noise are functions of the seed and the step, so a run that was stopped goes on as if it had not been.
+A sample and its noise are functions of the seed and its index. So a run that was stopped goes on as if it had not been,
+and several processes that share a batch learn what one would.
 """
 
 import json
@@ -69,8 +70,8 @@ class Objective(nn.Module):
         """The samples of these indices, (B,) integers from 0 without end, on the CPU."""
         raise NotImplementedError
 
-    def forward(self, generator: torch.Generator, **batch: Tensor) -> Tensor:
-        """The loss of a batch, a scalar. All its randomness comes from the generator."""
+    def forward(self, generator: list[torch.Generator], **batch: Tensor) -> Tensor:
+        """The loss of a batch, a scalar, the mean over its samples. A sample's randomness comes from its generator."""
         raise NotImplementedError
 
     def look(self):
@@ -108,7 +109,6 @@ def train(
     run.restore()
     wrapped, *optimizers = accelerator.prepare(objective, run.muon, run.adamw)
     rank, processes = accelerator.process_index, accelerator.num_processes
-    generator = torch.Generator(accelerator.device)
 
     start = time.perf_counter() - run.seconds
     steps = range(len(run.losses), settings.steps)
@@ -119,7 +119,9 @@ def train(
             group["lr"] = settings.rate(step)
         indices = torch.arange(step * settings.batch, (step + 1) * settings.batch)[rank::processes]
         batch = {name: value.to(accelerator.device) for name, value in objective.batch(indices).items()}
-        generator.manual_seed((settings.seed * 1_000_003 + step) * processes + rank)
+        samples = indices[: len(next(iter(batch.values())))].tolist()
+        seeds = [settings.seed * 2**40 + i for i in samples]  #  the same noise, whatever process a sample is in
+        generator = [torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds]
         # torch's fused attention for CPUs has a slow backward pass: a quarter of the U-Net's time here
         with sdpa_kernel(SDPBackend.MATH) if accelerator.device.type == "cpu" else nullcontext():
             loss = wrapped(generator, **batch)
@@ -131,7 +133,7 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
 
-        run.done(loss.item(), time.perf_counter() - start)
+        run.done(accelerator.reduce(loss.detach(), "mean").item(), time.perf_counter() - start)
         bar.set_postfix(loss=f"{sum(run.losses[-50:]) / len(run.losses[-50:]):.4f}", refresh=False)
         if len(run.losses) % settings.every == 0 or len(run.losses) == settings.steps:
             accelerator.wait_for_everyone()

@@ -17,11 +17,12 @@ from tqdm.auto import tqdm
 from minidiff import data, judge, show
 from minidiff.clip import CLIP, CLIPText, contrastive_loss
 from minidiff.controlnet import ControlNet, edges
-from minidiff.data import EVAL_SEED, OBJECTS, OPPOSITE, POSITIONS, RELATIONS, Scene, World
+from minidiff.data import EVAL_SEED, OBJECTS, OPPOSITE, RELATIONS, Scene, World
 from minidiff.denoise import V, loss
 from minidiff.guide import controlled
 from minidiff.judge import Judge
 from minidiff.pipeline import SCHEDULE, StableDiffusion
+from minidiff.schedule import noise_like
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Objective
 from minidiff.unet import UNet
@@ -54,7 +55,7 @@ class VAEObjective(Objective):
         corners = np.random.RandomState(int(indices[0])).randint(0, data.SIZE - 64 + 1, (len(x), 2))
         return {"x": torch.stack([p[:, i : i + 64, j : j + 64] for p, (i, j) in zip(x, corners, strict=True)])}
 
-    def forward(self, generator: torch.Generator, x: Tensor) -> Tensor:
+    def forward(self, generator: list[torch.Generator], x: Tensor) -> Tensor:
         q = self.model.encode(x)
         error = x - self.model.decode(q.sample(generator)).float()
         return error.abs().mean() + error.square().mean() + self.kl * q.kl().mean() / q.mean[0].numel()
@@ -96,14 +97,6 @@ class CLIPObjective(Objective):
         objects[scene.seed // 2 % len(objects)] = name
         return str(replace(scene.spec, objects=tuple(objects)))
 
-    @staticmethod
-    def half(scene: Scene, which: int, turned: bool = False) -> str:
-        """Of a pair, only the object `which` and where it is; `turned`: on the wrong side."""
-        spec = scene.spec
-        where = OPPOSITE[spec.where] if bool(which) != turned else spec.where
-        side = dict(zip(RELATIONS, POSITIONS, strict=True))[where]
-        return str(replace(spec, objects=spec.objects[which : which + 1], where=side))
-
     def nearly(self, scene: Scene, caption: str) -> str:
         """The caption with one thing wrong, relation or object; empty where it is not this scene's own."""
         if caption != scene.caption:
@@ -120,37 +113,29 @@ class CLIPObjective(Objective):
         Each has another object. Of two, there are but few, in every order: each scene shows a pair of them beside or
         above each other as no other one does.
         """
-        spec, n = shown[0].spec, len(shown)
+        spec, names = shown[0].spec, rng.permutation(list(OBJECTS)).tolist()
         if len(spec.objects) == 1:
-            told = [replace(spec, objects=(name,)) for name in rng.permutation(list(OBJECTS)).tolist()]
+            told = [replace(spec, objects=(name,)) for name in names]
         else:
-            few = next(k for k in range(2, len(OBJECTS)) if 2 * k * (k - 1) >= n)
-            pairs = list(permutations(rng.choice(list(OBJECTS), few, replace=False).tolist(), 2))
-            told = [replace(spec, objects=(a, b), where=where) for a, b in pairs for where in ("left of", "above")]
-            told = [told[i] for i in rng.permutation(len(told))]
-            told = [
-                replace(s, objects=s.objects[::-1], where=OPPOSITE[s.where]) if rng.uniform() < 0.5 else s for s in told
-            ]
-        return [
-            scene if new.held_out else Scene(new, scene.seed) for scene, new in zip(shown, cycle(told), strict=False)
-        ]
+            few = next(k for k in range(2, len(names)) if 2 * k * (k - 1) >= len(shown))
+            pairs = rng.permutation(list(permutations(names[:few], 2))).tolist()
+            wheres = RELATIONS[rng.randint(2) :: 2]  #  to the left and above, or to the right and below
+            told = [replace(spec, objects=tuple(pair), where=where) for pair in pairs for where in wheres]
+        new = [Scene(each, scene.seed) for each, scene in zip(cycle(told), shown, strict=False)]
+        return [scene if other.spec.held_out else other for scene, other in zip(shown, new, strict=True)]
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         shown, rng = scenes(indices), np.random.RandomState(int(indices[0]))
-        if alike := rng.uniform() < 0.5:
+        if rng.uniform() < 0.5:
             shown = self.alike(shown, rng)
         captions = [scene.noisy_caption() for scene in shown]
         wrong = [self.nearly(*pair) for pair in zip(shown, captions, strict=True)]
-        for i, scene in enumerate(shown):
-            if not alike and len(scene.spec.objects) == 2 and rng.uniform() < 0.5:
-                which = rng.randint(2)
-                captions[i], wrong[i] = self.half(scene, which), self.half(scene, which, turned=True)
         ids, mask = self.tokenizer([*captions, *wrong]), torch.tensor([bool(w) for w in wrong])
         ids = ids[:, : ids.argmax(1).max() + 1]  #  what follows the end of the longest is not looked at
         ids, wrong_ids = ids.chunk(2)
         return {"x": data.batch(shown), "ids": ids, "wrong": wrong_ids, "mask": mask}
 
-    def forward(self, generator: torch.Generator, x: Tensor, ids: Tensor, wrong: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, generator: list[torch.Generator], x: Tensor, ids: Tensor, wrong: Tensor, mask: Tensor) -> Tensor:
         texts = self.model.encode_text(torch.cat([ids, wrong[mask]])).float()
         text, negatives = texts[: len(ids)], torch.zeros_like(texts[: len(ids)])
         negatives[mask] = texts[len(ids) :]
@@ -193,12 +178,9 @@ class JudgeObjective(Objective):
         shown = scenes(indices)
         return {"x": data.batch(shown), "y": torch.tensor([judge.labels(scene.spec) for scene in shown])}
 
-    def forward(self, generator: torch.Generator, x: Tensor, y: Tensor) -> Tensor:
-        def noise(*shape):
-            return torch.randn(*shape, generator=generator, device=x.device)
-
+    def forward(self, generator: list[torch.Generator], x: Tensor, y: Tensor) -> Tensor:
         #  what it will read is drawn by a network, not by a renderer
-        x = x + 0.05 * noise(*x.shape) + 0.03 * noise(len(x), 3, 1, 1)
+        x = x + 0.05 * noise_like(x, generator) + 0.03 * noise_like(x[..., :1, :1], generator)
         logits = self.model(x)
         return sum(F.cross_entropy(a.float(), b) for a, b in zip(logits, y.unbind(1), strict=True))
 
@@ -281,25 +263,30 @@ class UNetObjective(Objective):
 
     def rows(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Which of the scenes these samples are, and whether their captions are left out, both (B,)."""
-        rng = torch.Generator().manual_seed(int(indices[0]))
-        rows = torch.randint(self.n, (len(indices),), generator=rng)
-        return rows, torch.rand(len(rows), generator=rng) < self.empty
+        dice = [np.random.RandomState([i % 2**32, 6]) for i in indices.tolist()]
+        rows = torch.tensor([rng.randint(self.n) for rng in dice])
+        return rows, torch.tensor([rng.uniform() < self.empty for rng in dice])
 
-    def forward(self, generator: torch.Generator, x0: Tensor, ids: Tensor) -> Tensor:
+    def forward(self, generator: list[torch.Generator], x0: Tensor, ids: Tensor) -> Tensor:
         return self.loss(self.model, generator, x0, ids)
 
-    def loss(self, net: Callable, generator: torch.Generator, x0: Tensor, ids: Tensor) -> Tensor:
+    def loss(self, net: Callable, generator: list[torch.Generator], x0: Tensor, ids: Tensor) -> Tensor:
         with torch.no_grad():
             context = self.text(ids)
         t = self.times(len(x0), generator, x0.device)
         return loss(net, x0, t, context, SCHEDULE, V, generator=generator).mean()
 
-    def times(self, n: int, generator: torch.Generator, device: torch.device) -> Tensor:
+    def times(self, n: int, generator, device: torch.device) -> Tensor:
         """n times, (n,) whole numbers: 7 in 10 from the upper 70 %, the others from all of 1 ... T.
+
+        `generator` is one, or a list of n, as for `schedule.noise_like`.
 
         Below, what is drawn has long been decided, and most of the loss is fine grain that nobody sees.
         """
-        anywhere, share = torch.rand(2, n, generator=generator, device=device)
+        if isinstance(generator, list):
+            anywhere, share = torch.stack([torch.rand(2, generator=g, device=device) for g in generator], dim=1)
+        else:
+            anywhere, share = torch.rand(2, n, generator=generator, device=device)
         low = torch.where(anywhere < 0.3, 0, 3 * SCHEDULE.T // 10)
         return 1 + low + (share * (SCHEDULE.T - low)).long()
 
@@ -339,7 +326,7 @@ class TextUNetObjective(UNetObjective):
     def result(self) -> UNet:
         return self.model.unet
 
-    def forward(self, generator: torch.Generator, x0: Tensor, ids: Tensor) -> Tensor:
+    def forward(self, generator: list[torch.Generator], x0: Tensor, ids: Tensor) -> Tensor:
         t = self.times(len(x0), generator, x0.device)
         return loss(self.model.unet, x0, t, self.model.text(ids), SCHEDULE, V, generator=generator).mean()
 
@@ -373,7 +360,7 @@ class ControlNetObjective(UNetObjective):
         hints = show.to_tensor([self.hint(scene) for scene in scenes(rows, self.world)])
         return super().batch(indices) | {"hint": (hints + 1) / 2}
 
-    def forward(self, generator: torch.Generator, x0: Tensor, ids: Tensor, hint: Tensor) -> Tensor:
+    def forward(self, generator: list[torch.Generator], x0: Tensor, ids: Tensor, hint: Tensor) -> Tensor:
         return self.loss(controlled(self.unet, self.model, hint), generator, x0, ids)
 
     def look(self):
