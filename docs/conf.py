@@ -73,24 +73,15 @@ def read_source(app, name, source):
     if name == root_doc:
         source[0] += SIDEBAR
     elif Path(app.srcdir, f"{name}.ipynb").exists():
-        notebook, heading = json.loads(source[0]), ""
+        notebook = json.loads(source[0])
         for cell in notebook["cells"]:
-            if cell["cell_type"] == "markdown":
-                heading = (re.findall(r"^#+ (.*)", "".join(cell["source"]), re.MULTILINE) or [heading])[-1]
-            else:
-                alt = cell["metadata"].get("alt") or alternative(cell["outputs"]) or f"Figure: {heading}"
-                cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
+            if "alt" in cell["metadata"]:
+                cell["metadata"]["mystnb"] = {"image": {"alt": cell["metadata"]["alt"]}}
         setup = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
         setup["metadata"]["tags"] = [*setup["metadata"].get("tags", []), "hide-input"]
         link = f"This page is a notebook, {{download}}`{Path(name).name}.ipynb`. To run it, type `make lab`."
         notebook["cells"].insert(1, {"cell_type": "markdown", "id": "link", "metadata": {}, "source": link})
         source[0] = json.dumps(notebook)
-
-
-def alternative(outputs):
-    """What a picture says of itself, such as "688 x 159 picture: t 0, t 250"; not "<Figure size ...>"."""
-    texts = ["".join(output["data"]["text/plain"]) for output in outputs if "image/png" in output.get("data", {})]
-    return next((text for text in texts if not text.startswith("<")), None)
 
 
 def as_rst(app, what, name, obj, options, lines):

@@ -109,6 +109,16 @@ def test_no_notebook_is_stale_and_the_exercises_are_what_the_solutions_give():
     assert result.returncode == 0, f"run make notebooks: {result.stdout}"
 
 
+def test_every_picture_in_a_notebook_has_an_alternative_text():
+    """In the metadata of its cell, as `alt`; `make notebooks` copies it to where nbconvert looks for it."""
+    for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "solutions").glob("*.ipynb")]:
+        for cell in json.loads(path.read_text())["cells"]:
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    said = output["metadata"].get("image/png", {}).get("alt", "")
+                    assert 40 < len(said) < 400 and said == cell["metadata"]["alt"], f"{path.name}, {cell['id']}"
+
+
 def test_every_notebook_was_run_within_the_budget():
     """What `make notebooks` recorded at laptop scale: 5 minutes (08, which trains for five: 9) and 2 GB."""
     for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "solutions").glob("*.ipynb")]:
