@@ -43,7 +43,7 @@ class Regression(Objective):
         self.model = Line()
 
     def batch(self, indices):
-        x = torch.randn(len(indices), 3, generator=torch.Generator().manual_seed(int(indices[0])))
+        x = torch.stack([torch.randn(3, generator=torch.Generator().manual_seed(i)) for i in indices.tolist()])
         return {"x": x, "y": x @ self.w + 1}
 
     def forward(self, generator, x, y):
@@ -139,6 +139,22 @@ def test_a_step_of_muon_turns_all_directions_alike():
     assert 0.6 < values.min() and values.max() < 1.3
     u, _, v = torch.linalg.svd(matrices[1], full_matrices=False)
     assert torch.cosine_similarity(orthogonalized(matrices)[1].flatten(), (u @ v).flatten(), dim=0) > 0.97
+
+
+def test_a_batch_in_parts_is_the_same_batch(monkeypatch):
+    """As `accelerate launch --gradient_accumulation_steps` asks for."""
+    learned, losses = [], []
+    for parts in ("1", "3"):
+        monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", parts)
+        machine = accelerator("cpu")
+        assert machine.gradient_accumulation_steps == int(parts)
+        objective = Regression()
+        losses.append([step.loss for step in train(objective, Settings(5, 9, 0.05, 1), machine)])
+        learned.append(objective.model.weight.detach())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2), "half precision"
+    assert (learned[0] - learned[1]).abs().max() < 1e-3
+    with pytest.raises(ValueError, match="a batch of 8 cannot be shared by 1 processes in 3 parts each: give a mult"):
+        next(train(Regression(), Settings(5, 8, 0.05, 1), machine))
 
 
 # The command, in processes of its own

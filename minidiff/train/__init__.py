@@ -80,13 +80,17 @@ class Objective(nn.Module):
 
 
 def accelerator(device: str | None = None) -> Accelerator:
-    """Device, processes, precision: `device`, else CUDA, MPS or CPU; bfloat16 where the hardware computes in it."""
+    """Device, processes, precision: `device`, else CUDA, MPS or CPU; bfloat16 where the hardware computes in it.
+
+    What `accelerate launch` was told of precision and gradient accumulation counts for more.
+    """
     kind = find_device(device).type
     bf16 = {
         "cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
         "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
     }.get(kind, False)
-    return Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if bf16 else "no")
+    told = os.environ.get("ACCELERATE_MIXED_PRECISION")
+    return Accelerator(cpu=kind == "cpu", mixed_precision=told or ("bf16" if bf16 else "no"))
 
 
 def train(
@@ -99,8 +103,15 @@ def train(
     samples/*.png; and checkpoint.safetensors, from which the same call goes on. In the end `objective.model` holds the
     averaged weights.
 
-    FloatingPointError if the loss is not finite; WeightsError if the folder's checkpoint is damaged or of another run.
+    ValueError if the batch cannot be shared evenly; FloatingPointError if the loss is not finite; WeightsError if the
+    folder's checkpoint is damaged or of another run.
     """
+    processes, parts = accelerator.num_processes, accelerator.gradient_accumulation_steps
+    if settings.batch % (processes * parts):
+        shared = f"{processes} processes in {parts} parts each"
+        raise ValueError(
+            f"a batch of {settings.batch} cannot be shared by {shared}: give a multiple of {processes * parts}"
+        )
     objective.to(accelerator.device)
     with accelerator.main_process_first(), accelerator.autocast():
         objective.prepare()
@@ -108,7 +119,6 @@ def train(
     run = Run(objective, settings, folder, card)
     run.restore()
     wrapped, *optimizers = accelerator.prepare(objective, run.muon, run.adamw)
-    rank, processes = accelerator.process_index, accelerator.num_processes
 
     start = time.perf_counter() - run.seconds
     steps = range(len(run.losses), settings.steps)
@@ -117,23 +127,30 @@ def train(
     for step in bar:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = settings.rate(step)
-        indices = torch.arange(step * settings.batch, (step + 1) * settings.batch)[rank::processes]
-        batch = {name: value.to(accelerator.device) for name, value in objective.batch(indices).items()}
-        samples = indices[: len(next(iter(batch.values())))].tolist()
-        seeds = [settings.seed * 2**40 + i for i in samples]  #  the same noise, whatever process a sample is in
-        generator = [torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds]
-        # torch's fused attention for CPUs has a slow backward pass: a quarter of the U-Net's time here
-        with sdpa_kernel(SDPBackend.MATH) if accelerator.device.type == "cpu" else nullcontext():
-            loss = wrapped(generator, **batch)
-        if not loss.isfinite():
-            raise FloatingPointError(f"the loss is {loss.item()} at step {step + 1}: lower --lr and start again")
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(objective.model.parameters(), settings.clip)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        indices = torch.arange(step * settings.batch, (step + 1) * settings.batch)[
+            accelerator.process_index :: processes
+        ]
+        losses = []
+        for part in indices.chunk(parts):
+            batch = {name: value.to(accelerator.device) for name, value in objective.batch(part).items()}
+            samples = part[: len(next(iter(batch.values())))].tolist()
+            seeds = [settings.seed * 2**40 + i for i in samples]  #  the same noise, whatever process a sample is in
+            generator = [torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds]
+            # torch's fused attention for CPUs has a slow backward pass: a quarter of the U-Net's time here
+            plain = sdpa_kernel(SDPBackend.MATH) if accelerator.device.type == "cpu" else nullcontext()
+            with accelerator.accumulate(wrapped), plain:
+                loss = wrapped(generator, **batch)
+                if not loss.isfinite():
+                    raise FloatingPointError(f"the loss is {loss} at step {step + 1}: lower --lr and start again")
+                accelerator.backward(loss)
+                if accelerator.sync_gradients:  #  the last part: before it, the optimizers do nothing
+                    accelerator.clip_grad_norm_(objective.model.parameters(), settings.clip)
+                for optimizer in optimizers:
+                    optimizer.step()
+                    optimizer.zero_grad()
+            losses.append(loss.detach())
 
-        run.done(accelerator.reduce(loss.detach(), "mean").item(), time.perf_counter() - start)
+        run.done(accelerator.reduce(torch.stack(losses).mean(), "mean").item(), time.perf_counter() - start)
         bar.set_postfix(loss=f"{sum(run.losses[-50:]) / len(run.losses[-50:]):.4f}", refresh=False)
         if len(run.losses) % settings.every == 0 or len(run.losses) == settings.steps:
             accelerator.wait_for_everyone()
