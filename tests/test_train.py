@@ -153,7 +153,7 @@ def test_a_batch_in_parts_is_the_same_batch(monkeypatch):
         learned.append(objective.model.weight.detach())
     assert losses[0] == pytest.approx(losses[1], rel=1e-2), "half precision"
     assert (learned[0] - learned[1]).abs().max() < 1e-3
-    with pytest.raises(ValueError, match="a batch of 8 cannot be shared by 1 processes in 3 parts each: give a mult"):
+    with pytest.raises(ValueError, match="got a batch of 8, expected a multiple of 3: 1 processes, 3 parts each"):
         next(train(Regression(), Settings(5, 8, 0.05, 1), machine))
 
 

@@ -108,10 +108,8 @@ def train(
     """
     processes, parts = accelerator.num_processes, accelerator.gradient_accumulation_steps
     if settings.batch % (processes * parts):
-        shared = f"{processes} processes in {parts} parts each"
-        raise ValueError(
-            f"a batch of {settings.batch} cannot be shared by {shared}: give a multiple of {processes * parts}"
-        )
+        why = f"{processes} processes, {parts} parts each"
+        raise ValueError(f"got a batch of {settings.batch}, expected a multiple of {processes * parts}: {why}")
     objective.to(accelerator.device)
     with accelerator.main_process_first(), accelerator.autocast():
         objective.prepare()
@@ -127,9 +125,7 @@ def train(
     for step in bar:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = settings.rate(step)
-        indices = torch.arange(step * settings.batch, (step + 1) * settings.batch)[
-            accelerator.process_index :: processes
-        ]
+        indices = step * settings.batch + torch.arange(settings.batch)[accelerator.process_index :: processes]
         losses = []
         for part in indices.chunk(parts):
             batch = {name: value.to(accelerator.device) for name, value in objective.batch(part).items()}
