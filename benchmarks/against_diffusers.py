@@ -8,7 +8,6 @@ start: a whole process from nothing to a picture in a file. About 15 minutes on 
 
 import argparse
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -138,19 +137,10 @@ def operations(run):
     return counter.get_total_flops()
 
 
-def alone(who, task, folder):
-    """Peak memory in MiB of a process that does one task once."""
-    out = subprocess.run(
-        [sys.executable, __file__, "--who", who, "--task", task, "--folder", folder], capture_output=True, text=True
-    )
-    return int(out.stdout.split()[-1])
-
-
-def cold(who, folder):
-    """Seconds and peak memory in MiB of a whole process that draws one picture into a file."""
-    arguments = [str(Path(folder) / "cold.png")]
-    command = [*COLD[who], *([folder] if who == "diffusers" else []), *arguments]
-    usage = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, capture_output=True)"
+def whole(command):
+    """Seconds of a process, from nothing, and its peak memory in MiB."""
+    # asked by a process between: one that is forked from here would begin with this one's peak
+    usage = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)"
     usage += "; print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)"
     start = time.perf_counter()
     out = subprocess.run([sys.executable, "-c", usage, *command], check=True, capture_output=True, text=True)
@@ -167,7 +157,6 @@ def main():
     if args.who:
         tasks = our_tasks(ours()) if args.who == "minidiff" else their_tasks(theirs(args.folder))
         tasks[args.task]()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
 
     import diffusers
@@ -201,9 +190,15 @@ def main():
                 f"{operations(tasks[who][task]) / median / rate:.2f}"
                 for who, median in zip(tasks, (mine, other), strict=True)
             )
-            memory = " against ".join(f"{alone(who, task, folder):,}" for who in tasks)
+            alone = [[sys.executable, __file__, "--who", who, "--task", task, "--folder", folder] for who in tasks]
+            memory = " against ".join(f"{whole(command)[1]:,}" for command in alone)
             print(f"| {task} | {mine:.3f} | {other:.3f} | {ratio:.2f} | {shares} | {memory} |", flush=True)
-        starts = {who: [cold(who, folder) for _ in range(args.rounds)] for who in tasks}
+        picture = str(Path(folder) / "cold.png")
+        commands = {"minidiff": [*COLD["minidiff"], picture], "diffusers": [*COLD["diffusers"], folder, picture]}
+        starts = {who: [] for who in tasks}
+        for _ in range(args.rounds):
+            for who, command in commands.items():
+                starts[who].append(whole(command))
         mine, other = (statistics.median(s for s, _ in starts[who]) for who in tasks)
         memory = " against ".join(f"{max(m for _, m in starts[who]):,}" for who in tasks)
         print(f"| cold start to a picture | {mine:.2f} | {other:.2f} | {other / mine:.2f} | | {memory} |")

@@ -47,4 +47,4 @@ def test_it_learns():
     machine = accelerator()
     assert machine.device.type == "cuda"
     losses = [step.loss for step in train(objective, Settings(60, 20, 5e-3, 5), machine)]
-    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
+    assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])
