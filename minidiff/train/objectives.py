@@ -315,8 +315,7 @@ class TextUNet(nn.Module):
 
 class TextUNetObjective(UNetObjective):
     """The U-Net's loss, from which its text encoder learns too, as in the first latent diffusion model that read texts
-    (Rombach et al. 2022, section 4.3.1). A picture and its caption can be matched without knowing which object is
-    above which; a picture cannot be drawn without."""
+    (Rombach et al. 2022, section 4.3.1)."""
 
     def __init__(self, model: UNet, vae: VAE, text: CLIPText, *args, **kwargs):
         super().__init__(model, vae, text, *args, **kwargs)
