@@ -3,7 +3,7 @@
 Each task is done by both in turn, round by round, so that a slow minute of a shared machine hits both; medians and
 their ratio. Beside them the share of the processor's matrix-product rate, measured in the same run, that the floating
 point operations of torch's counter make. Then each task in a process of its own, for its peak memory, and the cold
-start: a whole process from nothing to a picture in a file. About 15 minutes on two cores.
+start: a whole process from nothing to a picture in a file. About 3 minutes on two cores.
 """
 
 import argparse
