@@ -36,10 +36,41 @@ out.images[0].save(sys.argv[2])
 }  # fmt: skip
 
 
-def ours():
-    from minidiff.pipeline import StableDiffusion
+def noise(n):
+    return torch.randn(n, 4, 16, 16, generator=torch.Generator().manual_seed(0))
 
-    return StableDiffusion.from_pretrained("openmoji", "cpu")
+
+def tasks(draw, unet, predict, vae, decode):
+    """What is measured, by name. `draw`: n -> pictures; `predict`: (x, t, context) -> the U-Net's answer."""
+    optimizer = torch.optim.AdamW(unet.parameters(), 1e-9)  #  the weights stay what they are
+    x, target, context = noise(32), noise(32), torch.randn(32, 24, 128, generator=torch.Generator().manual_seed(1))
+    t, latents = torch.linspace(0, 999, 32), noise(16) / vae.config.scaling_factor
+
+    def train(bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            loss = F.mse_loss(predict(x, t, context).float(), target)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return {
+        "one picture": lambda: draw(1),
+        "batch of 16": lambda: draw(16),
+        "training step, float32": lambda: train(False),
+        "training step, bfloat16": lambda: train(True),
+        "VAE decode of 16": torch.no_grad()(lambda: decode(latents)),
+    }
+
+
+def ours(pipe):
+    def draw(n):
+        return pipe([PROMPT] * n, steps=STEPS, guidance=GUIDANCE, latents=noise(n), progress=False)
+
+    def predict(*inputs):
+        with sdpa_kernel(SDPBackend.MATH):  #  as minidiff.train does on a CPU
+            return pipe.unet(*inputs)
+
+    return tasks(draw, pipe.unet, predict, pipe.vae, pipe.vae.decode)
 
 
 def theirs(folder):
@@ -47,76 +78,14 @@ def theirs(folder):
 
     pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
-    return pipe
+    options = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": 128, "width": 128}
 
-
-def noise(n):
-    return torch.randn(n, 4, 16, 16, generator=torch.Generator().manual_seed(0))
-
-
-def training_step(unet, call, bf16):
-    """One step on 32 samples, with AdamW. `call`: (unet, x, t, context) -> prediction."""
-    optimizer = torch.optim.AdamW(unet.parameters(), 1e-9)  #  the weights stay what they are
-    x, target, context = noise(32), noise(32), torch.randn(32, 24, 128, generator=torch.Generator().manual_seed(1))
-    t = torch.linspace(0, 999, 32)
-
-    def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = F.mse_loss(call(unet, x, t, context).float(), target)
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return step
-
-
-def our_tasks(pipe):
     def draw(n):
-        return lambda: pipe([PROMPT] * n, steps=STEPS, guidance=GUIDANCE, latents=noise(n), progress=False)
+        return pipe([PROMPT] * n, latents=noise(n), **options).images
 
-    def trained(bf16):
-        step = training_step(pipe.unet, lambda unet, x, t, context: unet(x, t, context), bf16)
-
-        def run():
-            with sdpa_kernel(SDPBackend.MATH):  #  as minidiff.train does on a CPU
-                step()
-
-        return run
-
-    latents = noise(16) / pipe.vae.config.scaling_factor
-    return {
-        "one picture": draw(1),
-        "batch of 16": draw(16),
-        "training step, float32": trained(False),
-        "training step, bfloat16": trained(True),
-        "VAE decode of 16": torch.no_grad()(lambda: pipe.vae.decode(latents)),
-    }
-
-
-def their_tasks(pipe):
-    def draw(n):
-        return lambda: (
-            pipe(
-                [PROMPT] * n,
-                num_inference_steps=STEPS,
-                guidance_scale=GUIDANCE,
-                latents=noise(n),
-                height=128,
-                width=128,
-            ).images
-        )
-
-    def trained(bf16):
-        return training_step(pipe.unet, lambda unet, x, t, context: unet(x, t, context).sample, bf16)
-
-    latents = noise(16) / pipe.vae.config.scaling_factor
-    return {
-        "one picture": draw(1),
-        "batch of 16": draw(16),
-        "training step, float32": trained(False),
-        "training step, bfloat16": trained(True),
-        "VAE decode of 16": torch.no_grad()(lambda: pipe.vae.decode(latents).sample),
-    }
+    return tasks(
+        draw, pipe.unet, lambda *inputs: pipe.unet(*inputs).sample, pipe.vae, lambda z: pipe.vae.decode(z).sample
+    )
 
 
 def timed(run):
@@ -154,53 +123,58 @@ def main():
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.who:
-        tasks = our_tasks(ours()) if args.who == "minidiff" else their_tasks(theirs(args.folder))
-        tasks[args.task]()
+    if args.who == "diffusers":
+        theirs(args.folder)[args.task]()
+        return
+
+    from minidiff.pipeline import StableDiffusion
+
+    pipe = StableDiffusion.from_pretrained("openmoji", "cpu")
+    if args.who == "minidiff":
+        ours(pipe)[args.task]()
         return
 
     import diffusers
 
     with tempfile.TemporaryDirectory() as folder:
-        pipe = ours()
         pipe.to_diffusers(folder)
-        tasks = {"minidiff": our_tasks(pipe), "diffusers": their_tasks(theirs(folder))}
-        a, b = (np.asarray(tasks[who]["one picture"]()[0], int) for who in tasks)
+        sides = {"minidiff": ours(pipe), "diffusers": theirs(folder)}
+        a, b = (np.asarray(sides[who]["one picture"]()[0], int) for who in sides)
         cores, processor = torch.get_num_threads(), platform.processor() or platform.machine()
         model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
         processor = model[0].split(": ")[1] if model else processor
         print(f"{processor}, {cores} threads; torch {torch.__version__}, diffusers {diffusers.__version__}")
         print(f"the two pictures differ by at most {np.abs(a - b).max()} of 255; {args.rounds} rounds\n")
 
-        seconds = {task: {who: [] for who in tasks} for task in tasks["minidiff"]}
+        seconds = {task: {who: [] for who in sides} for task in sides["minidiff"]}
         rates = []
         for round_ in tqdm(range(args.rounds + 1)):  #  the first warms up
             rates.append(matrix_rate())
             for task, kept in seconds.items():
-                for who in tasks if round_ % 2 else reversed(tasks):
-                    kept[who].append(timed(tasks[who][task]))
+                for who in sides if round_ % 2 else reversed(sides):
+                    kept[who].append(timed(sides[who][task]))
         rate = max(rates)
         print(f"matrix products: {rate / 1e9:.0f} GFLOP/s\n")
         print("| task | minidiff, s | diffusers, s | ratio | of the matrix rate | memory, MiB |")
         print("|---|---|---|---|---|---|")
         for task, kept in seconds.items():
-            mine, other = (statistics.median(kept[who][1:]) for who in tasks)
-            ratio = statistics.median(t / m for m, t in zip(*(kept[who][1:] for who in tasks), strict=True))
+            mine, other = (statistics.median(kept[who][1:]) for who in sides)
+            ratio = statistics.median(t / m for m, t in zip(*(kept[who][1:] for who in sides), strict=True))
             shares = " against ".join(
-                f"{operations(tasks[who][task]) / median / rate:.2f}"
-                for who, median in zip(tasks, (mine, other), strict=True)
+                f"{operations(sides[who][task]) / median / rate:.2f}"
+                for who, median in zip(sides, (mine, other), strict=True)
             )
-            alone = [[sys.executable, __file__, "--who", who, "--task", task, "--folder", folder] for who in tasks]
+            alone = [[sys.executable, __file__, "--who", who, "--task", task, "--folder", folder] for who in sides]
             memory = " against ".join(f"{whole(command)[1]:,}" for command in alone)
             print(f"| {task} | {mine:.3f} | {other:.3f} | {ratio:.2f} | {shares} | {memory} |", flush=True)
         picture = str(Path(folder) / "cold.png")
         commands = {"minidiff": [*COLD["minidiff"], picture], "diffusers": [*COLD["diffusers"], folder, picture]}
-        starts = {who: [] for who in tasks}
+        starts = {who: [] for who in sides}
         for _ in range(args.rounds):
             for who, command in commands.items():
                 starts[who].append(whole(command))
-        mine, other = (statistics.median(s for s, _ in starts[who]) for who in tasks)
-        memory = " against ".join(f"{max(m for _, m in starts[who]):,}" for who in tasks)
+        mine, other = (statistics.median(s for s, _ in starts[who]) for who in sides)
+        memory = " against ".join(f"{max(m for _, m in starts[who]):,}" for who in sides)
         print(f"| cold start to a picture | {mine:.2f} | {other:.2f} | {other / mine:.2f} | | {memory} |")
 
 

@@ -162,7 +162,7 @@ def test_the_text_encoder_learns_along_with_the_unet(unet_objective):
         pass
     moved = {name for name, tensor in objective.model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[0] for name in moved} == {"unet", "text"}
-    assert torch.equal(objective.pipeline(objective.model).text.token_embedding.weight, frozen.token_embedding.weight)
+    assert torch.equal(objective.pipeline(objective.result).text.token_embedding.weight, frozen.token_embedding.weight)
 
 
 def test_latents_are_kept_and_made_again_when_the_vae_changes(unet_objective):

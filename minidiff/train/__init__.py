@@ -79,18 +79,17 @@ class Objective(nn.Module):
         return None, {}
 
 
-def accelerator(device: str | None = None) -> Accelerator:
+def accelerator(device: str | None = None, parts: int = 1) -> Accelerator:
     """Device, processes, precision: `device`, else CUDA, MPS or CPU; bfloat16 where the hardware computes in it.
 
-    What `accelerate launch` was told of precision and gradient accumulation counts for more.
+    A process does its share of a batch in `parts`, one after the other, which saves memory (gradient accumulation).
     """
     kind = find_device(device).type
     bf16 = {
         "cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
         "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
     }.get(kind, False)
-    told = os.environ.get("ACCELERATE_MIXED_PRECISION")
-    return Accelerator(cpu=kind == "cpu", mixed_precision=told or ("bf16" if bf16 else "no"))
+    return Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if bf16 else "no", gradient_accumulation_steps=parts)
 
 
 def train(
@@ -108,7 +107,7 @@ def train(
     """
     processes, parts = accelerator.num_processes, accelerator.gradient_accumulation_steps
     if settings.batch % (processes * parts):
-        why = f"{processes} processes, {parts} parts each"
+        why = f"processes times parts, {processes} x {parts}"
         raise ValueError(f"got a batch of {settings.batch}, expected a multiple of {processes * parts}: {why}")
     objective.to(accelerator.device)
     with accelerator.main_process_first(), accelerator.autocast():

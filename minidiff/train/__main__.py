@@ -63,6 +63,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
             "--out", type=Path, default=Path("runs") / name, help="folder for checkpoint, weights and samples"
         )
         p.add_argument("--init", type=Path, help="start from the weights in this file instead of from random ones")
+        p.add_argument("--parts", type=number(int, 1), default=1, help="that a batch is done in, to save memory")
         p.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
         if name in ("unet", "controlnet"):
             p.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the models it works with")
@@ -128,7 +129,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.init and args.init.with_suffix(".json").is_file():
         card["before"] = history(card_of(args.init))
     card |= {name: value for name, value in vars(args).items() if name in SAME}
-    machine = accelerator(args.device)
+    machine = accelerator(args.device, args.parts)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

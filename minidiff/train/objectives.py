@@ -268,20 +268,17 @@ class UNetObjective(Objective):
         return rows, torch.tensor([rng.uniform() < self.empty for rng in dice])
 
     def forward(self, generator: list[torch.Generator], x0: Tensor, ids: Tensor) -> Tensor:
-        return self.loss(self.model, generator, x0, ids)
+        return self.loss(self.result, generator, x0, ids)
 
     def loss(self, net: Callable, generator: list[torch.Generator], x0: Tensor, ids: Tensor) -> Tensor:
-        with torch.no_grad():
-            context = self.text(ids)
         t = self.times(len(x0), generator, x0.device)
-        return loss(net, x0, t, context, SCHEDULE, V, generator=generator).mean()
+        return loss(net, x0, t, self.text(ids), SCHEDULE, V, generator=generator).mean()
 
     def times(self, n: int, generator, device: torch.device) -> Tensor:
         """n times, (n,) whole numbers: 7 in 10 from the upper 70 %, the others from all of 1 ... T.
 
-        `generator` is one, or a list of n, as for `schedule.noise_like`.
-
-        Below, what is drawn has long been decided, and most of the loss is fine grain that nobody sees.
+        Below, what is drawn has long been decided, and most of the loss is fine grain that nobody sees. `generator` is
+        one, or a list of n, as for `schedule.noise_like`.
         """
         if isinstance(generator, list):
             anywhere, share = torch.stack([torch.rand(2, generator=g, device=device) for g in generator], dim=1)
@@ -294,7 +291,7 @@ class UNetObjective(Objective):
         return StableDiffusion(self.vae, unet, self.text, self.tokenizer)
 
     def look(self):
-        pipe = self.pipeline(self.model)
+        pipe = self.pipeline(self.result)
         pictures = pipe(self.prompts, steps=20, progress=False)
         picture = show.grid(pictures, columns=6, captions=self.prompts)
         if self.judge is None:
@@ -324,13 +321,6 @@ class TextUNetObjective(UNetObjective):
     @property
     def result(self) -> UNet:
         return self.model.unet
-
-    def forward(self, generator: list[torch.Generator], x0: Tensor, ids: Tensor) -> Tensor:
-        t = self.times(len(x0), generator, x0.device)
-        return loss(self.model.unet, x0, t, self.model.text(ids), SCHEDULE, V, generator=generator).mean()
-
-    def pipeline(self, model: TextUNet) -> StableDiffusion:
-        return super().pipeline(model.unet)
 
 
 def _lines(scene: Scene) -> Image.Image:
