@@ -3,16 +3,21 @@
 Each task is done by both in turn, round by round, so that a slow minute of a shared machine hits both; medians and
 their ratio. Beside them the share of the processor's matrix-product rate, measured in the same run, that the floating
 point operations of torch's counter make. Then each task in a process of its own, for its peak memory, and the cold
-start: a whole process from nothing to a picture in a file. About 3 minutes on two cores.
+start: a whole process from nothing to a picture in a file. "In fewer steps" is minidiff's picture by another sampler
+against diffusers' usual one. About 4 minutes on two cores; with --compile, which needs a C++ compiler, 4 more.
 """
 
 import argparse
+import copy
+import os
 import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 PROMPT, STEPS, GUIDANCE = "big fox in meadow", 25, 4.0
+FEWER = ("dpmpp_2m", 9)  #  a sampler and its steps; python benchmarks/defaults.py measures that they draw as well
+os.environ["TORCHINDUCTOR_FREEZING"] = "1"  #  --compile: weights become constants, in the order that suits each layer
 
 COLD = {
     "minidiff": [sys.executable, "-m", "minidiff", PROMPT, "--steps", str(STEPS), "--out"],
@@ -40,52 +47,76 @@ def noise(n):
     return torch.randn(n, 4, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
-def tasks(draw, unet, predict, vae, decode):
-    """What is measured, by name. `draw`: n -> pictures; `predict`: (x, t, context) -> the U-Net's answer."""
+def training(unet, predict, bf16):
+    """A step of a batch of 32. `predict`: (x, t, context) -> the U-Net's answer."""
     optimizer = torch.optim.AdamW(unet.parameters(), 1e-9)  #  the weights stay what they are
     x, target, context = noise(32), noise(32), torch.randn(32, 24, 128, generator=torch.Generator().manual_seed(1))
-    t, latents = torch.linspace(0, 999, 32), noise(16) / vae.config.scaling_factor
+    t = torch.linspace(0, 999, 32)
 
-    def train(bf16):
+    def step():
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             loss = F.mse_loss(predict(x, t, context).float(), target)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
 
+    return step
+
+
+def tasks(draw, train, vae, decode, compiled):
+    """What is measured, by name. `draw`: n -> pictures; `train`: whether in bfloat16 -> a step."""
+    latents = noise(16) / vae.config.scaling_factor
     return {
         "one picture": lambda: draw(1),
+        "one picture, in fewer steps": lambda: draw(1, *FEWER),
         "batch of 16": lambda: draw(16),
-        "training step, float32": lambda: train(False),
-        "training step, bfloat16": lambda: train(True),
+        "training step, float32": lambda: train(False)(),
+        "training step, bfloat16": lambda: train(True)(),
         "VAE decode of 16": torch.no_grad()(lambda: decode(latents)),
-    }
+    } | ({"one picture, compiled": lambda: draw(1, compiled=True)} if compiled else {})
 
 
-def ours(pipe):
-    def draw(n):
-        return pipe([PROMPT] * n, steps=STEPS, guidance=GUIDANCE, latents=noise(n), progress=False)
+def ours(pipe, compiled=False):
+    from minidiff import sample
 
-    def predict(*inputs):
-        with sdpa_kernel(SDPBackend.MATH):  #  as minidiff.train does on a CPU
-            return pipe.unet(*inputs)
+    parts = copy.copy(pipe)
+    if compiled:
+        parts.unet = torch.compile(pipe.unet)
 
-    return tasks(draw, pipe.unet, predict, pipe.vae, pipe.vae.decode)
+    def draw(n, sampler="ddim", steps=STEPS, compiled=False):
+        options = {"steps": steps, "guidance": GUIDANCE, "sampler": getattr(sample, sampler)}
+        return (parts if compiled else pipe)([PROMPT] * n, **options, latents=noise(n), progress=False)
+
+    @cache
+    def train(bf16):  #  memory format and attention as in minidiff.train on a CPU
+        unet = copy.deepcopy(pipe.unet).to(memory_format=torch.contiguous_format if bf16 else torch.channels_last)
+
+        def predict(*inputs):
+            with sdpa_kernel(SDPBackend.MATH) if bf16 else nullcontext():
+                return unet(*inputs)
+
+        return training(unet, predict, bf16)
+
+    return tasks(draw, train, pipe.vae, pipe.vae.decode, compiled)
 
 
-def theirs(folder):
+def theirs(folder, compiled=False):
     from diffusers import StableDiffusionPipeline
 
     pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     pipe.set_progress_bar_config(disable=True)
-    options = {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": 128, "width": 128}
+    plain, options = pipe.unet, {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": 128, "width": 128}
+    other = torch.compile(plain) if compiled else None
 
-    def draw(n):
+    def draw(n, *_, compiled=False):
+        pipe.unet = other if compiled else plain
         return pipe([PROMPT] * n, latents=noise(n), **options).images
 
-    return tasks(
-        draw, pipe.unet, lambda *inputs: pipe.unet(*inputs).sample, pipe.vae, lambda z: pipe.vae.decode(z).sample
-    )
+    @cache
+    def train(bf16):
+        return training(plain, lambda *inputs: plain(*inputs).sample, bf16)
+
+    return tasks(draw, train, pipe.vae, lambda z: pipe.vae.decode(z).sample, compiled)
 
 
 def timed(run):
@@ -119,26 +150,27 @@ def whole(command):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--compile", action="store_true", help="also with both U-Nets compiled")
     parser.add_argument("--who", help=argparse.SUPPRESS)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--folder", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.who == "diffusers":
-        theirs(args.folder)[args.task]()
+        theirs(args.folder, args.compile)[args.task]()
         return
 
     from minidiff.pipeline import StableDiffusion
 
     pipe = StableDiffusion.from_pretrained("openmoji", "cpu")
     if args.who == "minidiff":
-        ours(pipe)[args.task]()
+        ours(pipe, args.compile)[args.task]()
         return
 
     import diffusers
 
     with tempfile.TemporaryDirectory() as folder:
         pipe.to_diffusers(folder)
-        sides = {"minidiff": ours(pipe), "diffusers": theirs(folder)}
+        sides = {"minidiff": ours(pipe, args.compile), "diffusers": theirs(folder, args.compile)}
         a, b = (np.asarray(sides[who]["one picture"]()[0], int) for who in sides)
         cores, processor = torch.get_num_threads(), platform.processor() or platform.machine()
         model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
@@ -165,6 +197,7 @@ def main():
                 for who, median in zip(sides, (mine, other), strict=True)
             )
             alone = [[sys.executable, __file__, "--who", who, "--task", task, "--folder", folder] for who in sides]
+            alone = [command + ["--compile"] * args.compile for command in alone]
             memory = " against ".join(f"{whole(command)[1]:,}" for command in alone)
             print(f"| {task} | {mine:.3f} | {other:.3f} | {ratio:.2f} | {shares} | {memory} |", flush=True)
         picture = str(Path(folder) / "cold.png")

@@ -158,7 +158,7 @@ class CLIPVision(nn.Module):
         super().__init__()
         self.config = config
         width, patches = config.hidden_size, (config.image_size // config.patch_size) ** 2
-        self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.class_embedding = nn.Parameter(nn.init.normal_(torch.empty(width), std=width**-0.5))
         self.patch_embedding = nn.Conv2d(3, width, config.patch_size, stride=config.patch_size, bias=False)
         self.position_embedding = nn.Embedding(patches + 1, width)
         self.pre_layernorm = nn.LayerNorm(width, config.layer_norm_eps)

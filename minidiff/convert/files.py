@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
@@ -10,6 +11,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -63,7 +65,7 @@ def load(cls: type[Model], path: str | Path, device: torch.device | str | None =
         raise WeightsError(f"{path} holds a {about['class']}, expected a {cls.__name__}: give another file")
 
     try:
-        with torch.device("meta"):  #  no memory, no time for initial values
+        with unfilled():
             model = cls(dataclass_from(get_type_hints(cls.__init__)["config"], about["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} has a config of another version of minidiff ({error}): train it again") from error
@@ -80,6 +82,21 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(f"{path} is damaged or no safetensors file ({error}): fetch or train it again") from error
 
 
+class _NoInit(TorchFunctionMode):
+    """What is in torch.nn.init does nothing. On the meta device, `normal_` would load torch's compiler: a second."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        return kwargs["tensor"] if getattr(func, "__module__", None) == "torch.nn.init" else func(*args, **kwargs)
+
+
+@contextmanager
+def unfilled():
+    """Models made inside have neither memory nor initial values; `fill` them."""
+    with torch.device("meta"), _NoInit():
+        yield
+
+
 def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path, advice: str, rename=lambda name: name) -> None:
     """`tensors` become the parameters, whose names in the file are rename(name): every name and shape must fit."""
     ours = {rename(name): name for name in model.state_dict()}
@@ -89,7 +106,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path, advice: str, 
         shapes = f"got {got.get(wrong[0], 'nothing')} for {wrong[0]}, expected {expected.get(wrong[0], 'nothing')}"
         raise WeightsError(f"{path} does not fit its config in {len(wrong)} parameters: {shapes}; {advice}")
     single = {ours[name]: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    model.load_state_dict(single, assign=True)  #  so the model may be on the meta device, and never has two copies
+    model.load_state_dict(single, assign=True)  #  the model may be `unfilled`, and there are never two copies
 
 
 def dataclass_from(cls: type, values: dict):

@@ -11,7 +11,16 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from minidiff.convert.files import Model, WeightsError, dataclass_from, fill, read_json, read_tensors, write_json
+from minidiff.convert.files import (
+    Model,
+    WeightsError,
+    dataclass_from,
+    fill,
+    read_json,
+    read_tensors,
+    unfilled,
+    write_json,
+)
 
 # Ours -> theirs, applied to a parameter's name in this order, each to what the one before has left.
 RULES = [
@@ -54,7 +63,7 @@ def from_diffusers(cls: type[Model], folder: str | Path, device: torch.device | 
     _check_folder(folder, f"with the config.json of a {cls.__name__}")
     part = "one of its parts, such as unet/" if (folder / "model_index.json").is_file() else "another folder"
     options = read_json(folder / "config.json", f"give {part}")
-    with torch.device("meta"):
+    with unfilled():
         model = cls(read_config(cls, options, folder / "config.json"))
     tensors = {}
     for path in _weight_files(folder, stem):

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from minidiff.convert import WeightsError, save
 from minidiff.pipeline import find_device
-from minidiff.train.muon import Muon
+from minidiff.train.muon import Muon, has_bfloat16
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,8 @@ def accelerator(device: str | None = None, parts: int = 1) -> Accelerator:
     A process does its share of a batch in `parts`, one after the other, which saves memory (gradient accumulation).
     """
     kind = find_device(device).type
-    bf16 = {
-        "cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
-        "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-    }.get(kind, False)
-    return Accelerator(cpu=kind == "cpu", mixed_precision="bf16" if bf16 else "no", gradient_accumulation_steps=parts)
+    precision = "bf16" if has_bfloat16(kind) else "no"
+    return Accelerator(cpu=kind == "cpu", mixed_precision=precision, gradient_accumulation_steps=parts)
 
 
 def train(
@@ -109,7 +106,12 @@ def train(
     if settings.batch % (processes * parts):
         why = f"processes times parts, {processes} x {parts}"
         raise ValueError(f"got a batch of {settings.batch}, expected a multiple of {processes * parts}: {why}")
+    # On CPUs in bfloat16, plain attention and plain order are quicker: the fused one has a slow backward pass there. In
+    # float32 the fused one is, by 4 %, and channels-last order by 5 % for the U-Net, 16 % for the VAE.
+    plain = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
     objective.to(accelerator.device)
+    if not plain:
+        objective.model.to(memory_format=torch.channels_last)
     with accelerator.main_process_first(), accelerator.autocast():
         objective.prepare()
     objective.model.train()
@@ -131,9 +133,8 @@ def train(
             samples = part[: len(next(iter(batch.values())))].tolist()
             seeds = [settings.seed * 2**40 + i for i in samples]  #  the same noise, whatever process a sample is in
             generator = [torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds]
-            # torch's fused attention for CPUs has a slow backward pass: a quarter of the U-Net's time here
-            plain = sdpa_kernel(SDPBackend.MATH) if accelerator.device.type == "cpu" else nullcontext()
-            with accelerator.accumulate(wrapped), plain:
+            attention = sdpa_kernel(SDPBackend.MATH) if plain else nullcontext()
+            with accelerator.accumulate(wrapped), attention:
                 loss = wrapped(generator, **batch)
                 if not loss.isfinite():
                     raise FloatingPointError(f"the loss is {loss} at step {step + 1}: lower --lr and start again")
@@ -203,7 +204,7 @@ class Run:
         for name, parameter in self.model.named_parameters():
             kept = self.muon.state.get(parameter) or self.adamw.state[parameter]
             state |= {f"optimizer.{name}.{key}": value for key, value in kept.items()}
-        state = {name: tensor.detach().clone() for name, tensor in state.items()}
+        state = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
         state["losses"] = torch.tensor(self.losses)
         about = {"identity": self.identity, "seconds": self.seconds}
 

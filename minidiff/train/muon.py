@@ -4,14 +4,22 @@ import torch
 from torch import Tensor
 
 
+def has_bfloat16(device: torch.device | str) -> bool:
+    """Whether the hardware computes in bfloat16. Where it does not, torch converts: slower than float32."""
+    return {
+        "cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+    }.get(torch.device(device).type, False)
+
+
 def orthogonalized(matrices: Tensor, steps: int = 5) -> Tensor:
     """(..., m, n) -> nearly U V^T of each U S V^T: every singular value is brought to between about 0.7 and 1.2.
 
-    The Newton-Schulz iteration X <- a X + (b A + c A^2) X, A = X X^T, in bfloat16, with the coefficients of Jordan's
-    "Muon: An optimizer for hidden layers in neural networks" (2024).
+    The Newton-Schulz iteration X <- a X + (b A + c A^2) X, A = X X^T, in bfloat16 where the hardware has it, with the
+    coefficients of Jordan's "Muon: An optimizer for hidden layers in neural networks" (2024).
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = matrices.bfloat16()
+    x = matrices.to(torch.bfloat16 if has_bfloat16(matrices.device) else torch.float32)
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
