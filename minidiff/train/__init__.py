@@ -8,7 +8,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -89,6 +91,19 @@ def accelerator(device: str | None = None, parts: int = 1) -> Accelerator:
     return Accelerator(cpu=kind == "cpu", mixed_precision=precision, gradient_accumulation_steps=parts)
 
 
+def ahead(make: Callable, items: Iterable) -> Iterator[tuple]:
+    """(item, make(item)) of each; the next is made in a thread meanwhile, so that training need not wait for it."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = deque()
+        for item in items:
+            coming.append((item, thread.submit(make, item)))
+            if len(coming) == 2:
+                item, made = coming.popleft()
+                yield item, made.result()
+        for item, made in coming:
+            yield item, made.result()
+
+
 def train(
     objective: Objective, settings: Settings, accelerator: Accelerator, folder: Path | None = None, **card
 ) -> Iterator[Step]:
@@ -109,9 +124,8 @@ def train(
     # On CPUs in bfloat16, plain attention and plain order are quicker: the fused one has a slow backward pass there. In
     # float32 the fused one is, by 4 %, and channels-last order by 5 % for the U-Net, 16 % for the VAE.
     plain = accelerator.device.type == "cpu" and accelerator.mixed_precision == "bf16"
-    objective.to(accelerator.device)
-    if not plain:
-        objective.model.to(memory_format=torch.channels_last)
+    order = torch.contiguous_format if plain else torch.channels_last
+    objective.to(accelerator.device, memory_format=order)
     with accelerator.main_process_first(), accelerator.autocast():
         objective.prepare()
     objective.model.train()
@@ -119,17 +133,22 @@ def train(
     run.restore()
     wrapped, *optimizers = accelerator.prepare(objective, run.muon, run.adamw)
 
-    start = time.perf_counter() - run.seconds
+    began, waited = time.perf_counter(), 0.0
+    start = began - run.seconds
     steps = range(len(run.losses), settings.steps)
+    mine = torch.arange(settings.batch)[accelerator.process_index :: processes]
+    coming = ahead(objective.batch, (part for step in steps for part in (step * settings.batch + mine).chunk(parts)))
     name = type(objective.result).__name__
     bar = tqdm(steps, name, settings.steps, initial=len(run.losses), disable=not accelerator.is_main_process)
     for step in bar:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = settings.rate(step)
-        indices = step * settings.batch + torch.arange(settings.batch)[accelerator.process_index :: processes]
         losses = []
-        for part in indices.chunk(parts):
-            batch = {name: value.to(accelerator.device) for name, value in objective.batch(part).items()}
+        for _ in range(parts):
+            asked = time.perf_counter()
+            part, batch = next(coming)
+            waited += time.perf_counter() - asked
+            batch = {name: value.to(accelerator.device) for name, value in batch.items()}
             samples = part[: len(next(iter(batch.values())))].tolist()
             seeds = [settings.seed * 2**40 + i for i in samples]  #  the same noise, whatever process a sample is in
             generator = [torch.Generator(accelerator.device).manual_seed(seed) for seed in seeds]
@@ -147,7 +166,9 @@ def train(
             losses.append(loss.detach())
 
         run.done(accelerator.reduce(torch.stack(losses).mean(), "mean").item(), time.perf_counter() - start)
-        bar.set_postfix(loss=f"{sum(run.losses[-50:]) / len(run.losses[-50:]):.4f}", refresh=False)
+        share = waited / (time.perf_counter() - began)
+        shown = {"loss": f"{sum(run.losses[-50:]) / len(run.losses[-50:]):.4f}", "waiting": f"{share:.0%}"}
+        bar.set_postfix(shown, refresh=False)
         if len(run.losses) % settings.every == 0 or len(run.losses) == settings.steps:
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
