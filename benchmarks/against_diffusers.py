@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 PROMPT, STEPS, GUIDANCE = "big fox in meadow", 25, 4.0
-FEWER = ("dpmpp_2m", 9)  #  a sampler and its steps; python benchmarks/defaults.py measures that they draw as well
+FEWER = 9  #  steps of `few`: python benchmarks/defaults.py --few --n 250 measures that they draw as well
 os.environ["TORCHINDUCTOR_FREEZING"] = "1"  #  --compile: weights become constants, in the order that suits each layer
 
 COLD = {
@@ -68,7 +68,7 @@ def tasks(draw, train, vae, decode, compiled):
     latents = noise(16) / vae.config.scaling_factor
     return {
         "one picture": lambda: draw(1),
-        "one picture, in fewer steps": lambda: draw(1, *FEWER),
+        "one picture, in fewer steps": lambda: draw(1, FEWER),
         "batch of 16": lambda: draw(16),
         "training step, float32": lambda: train(False)(),
         "training step, bfloat16": lambda: train(True)(),
@@ -77,14 +77,14 @@ def tasks(draw, train, vae, decode, compiled):
 
 
 def ours(pipe, compiled=False):
-    from minidiff import sample
+    from defaults import few
 
     parts = copy.copy(pipe)
     if compiled:
         parts.unet = torch.compile(pipe.unet)
 
-    def draw(n, sampler="ddim", steps=STEPS, compiled=False):
-        options = {"steps": steps, "guidance": GUIDANCE, "sampler": getattr(sample, sampler)}
+    def draw(n, steps=STEPS, compiled=False):
+        options = {"steps": steps, "guidance": GUIDANCE, "sampler": few if steps == FEWER else None}
         return (parts if compiled else pipe)([PROMPT] * n, **options, latents=noise(n), progress=False)
 
     @cache
@@ -108,7 +108,7 @@ def theirs(folder, compiled=False):
     plain, options = pipe.unet, {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": 128, "width": 128}
     other = torch.compile(plain) if compiled else None
 
-    def draw(n, *_, compiled=False):
+    def draw(n, steps=STEPS, compiled=False):  #  always its usual steps
         pipe.unet = other if compiled else plain
         return pipe([PROMPT] * n, latents=noise(n), **options).images
 
