@@ -3,7 +3,7 @@
 Each task is done by both in turn, round by round, so that a slow minute of a shared machine hits both; medians and
 their ratio. Beside them the share of the processor's matrix-product rate, measured in the same run, that the floating
 point operations of torch's counter make. Then each task in a process of its own, for its peak memory, and the cold
-start: a whole process from nothing to a picture in a file. "In fewer steps" is minidiff's picture by another sampler
+start: a whole process from nothing to a picture in a file. "In fewer steps" is minidiff's picture by ddpm
 against diffusers' usual one. About 4 minutes on two cores; with --compile, which needs a C++ compiler, 4 more.
 """
 
@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 PROMPT, STEPS, GUIDANCE = "big fox in meadow", 25, 4.0
-FEWER = 9  #  steps of `few`: python benchmarks/defaults.py --few --n 250 measures that they draw as well
+FEWER = 8  #  steps of ddpm; python benchmarks/defaults.py --few --n 250 measures that they draw as well
 os.environ["TORCHINDUCTOR_FREEZING"] = "1"  #  --compile: weights become constants, in the order that suits each layer
 
 COLD = {
@@ -77,14 +77,14 @@ def tasks(draw, train, vae, decode, compiled):
 
 
 def ours(pipe, compiled=False):
-    from defaults import few
+    from minidiff.sample import ddim, ddpm
 
     parts = copy.copy(pipe)
     if compiled:
         parts.unet = torch.compile(pipe.unet)
 
     def draw(n, steps=STEPS, compiled=False):
-        options = {"steps": steps, "guidance": GUIDANCE, "sampler": few if steps == FEWER else None}
+        options = {"steps": steps, "guidance": GUIDANCE, "sampler": ddpm if steps == FEWER else ddim}
         return (parts if compiled else pipe)([PROMPT] * n, **options, latents=noise(n), progress=False)
 
     @cache

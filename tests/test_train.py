@@ -16,7 +16,7 @@ from torch import nn
 
 from minidiff.convert import WeightsError, load
 from minidiff.schedule import noise_like
-from minidiff.train import Objective, Settings, accelerator, ahead, train
+from minidiff.train import Objective, Settings, accelerator, train
 from minidiff.train.muon import Muon, orthogonalized
 from minidiff.vae import VAE
 
@@ -139,19 +139,6 @@ def test_a_step_of_muon_turns_all_directions_alike():
     assert 0.6 < values.min() and values.max() < 1.3
     u, _, v = torch.linalg.svd(matrices[1], full_matrices=False)
     assert torch.cosine_similarity(orthogonalized(matrices)[1].flatten(), (u @ v).flatten(), dim=0) > 0.97
-
-
-def test_the_next_batch_is_made_while_the_last_is_learned_from():
-    made = []
-    batches = ahead(lambda i: made.append(i) or 10 // (3 - i), range(4))
-    assert next(batches) == (0, 3)
-    give_up = time.monotonic() + 10
-    while made != [0, 1] and time.monotonic() < give_up:
-        time.sleep(0.01)
-    assert made == [0, 1], "one ahead, and no more"
-    assert [next(batches), next(batches)] == [(1, 5), (2, 10)]
-    with pytest.raises(ZeroDivisionError):
-        next(batches)
 
 
 def test_muon_computes_in_the_precision_of_the_hardware(monkeypatch):

@@ -8,9 +8,7 @@ import json
 import math
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -91,19 +89,6 @@ def accelerator(device: str | None = None, parts: int = 1) -> Accelerator:
     return Accelerator(cpu=kind == "cpu", mixed_precision=precision, gradient_accumulation_steps=parts)
 
 
-def ahead(make: Callable, items: Iterable) -> Iterator[tuple]:
-    """(item, make(item)) of each; the next is made in a thread meanwhile, so that training need not wait for it."""
-    with ThreadPoolExecutor(1) as thread:
-        coming = deque()
-        for item in items:
-            coming.append((item, thread.submit(make, item)))
-            if len(coming) == 2:
-                item, made = coming.popleft()
-                yield item, made.result()
-        for item, made in coming:
-            yield item, made.result()
-
-
 def train(
     objective: Objective, settings: Settings, accelerator: Accelerator, folder: Path | None = None, **card
 ) -> Iterator[Step]:
@@ -136,17 +121,16 @@ def train(
     began, waited = time.perf_counter(), 0.0
     start = began - run.seconds
     steps = range(len(run.losses), settings.steps)
-    mine = torch.arange(settings.batch)[accelerator.process_index :: processes]
-    coming = ahead(objective.batch, (part for step in steps for part in (step * settings.batch + mine).chunk(parts)))
     name = type(objective.result).__name__
     bar = tqdm(steps, name, settings.steps, initial=len(run.losses), disable=not accelerator.is_main_process)
     for step in bar:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = settings.rate(step)
+        indices = step * settings.batch + torch.arange(settings.batch)[accelerator.process_index :: processes]
         losses = []
-        for _ in range(parts):
+        for part in indices.chunk(parts):
             asked = time.perf_counter()
-            part, batch = next(coming)
+            batch = objective.batch(part)
             waited += time.perf_counter() - asked
             batch = {name: value.to(accelerator.device) for name, value in batch.items()}
             samples = part[: len(next(iter(batch.values())))].tolist()
