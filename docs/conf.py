@@ -11,7 +11,7 @@ from pathlib import Path
 
 project = html_title = "minidiff"
 root_doc = "README"
-include_patterns = ["*.md", "docs/*.md", "notebooks/*", "exercises/*"]
+include_patterns = ["*.md", "docs/*.md", "notebooks/*", "exercises/*", "benchmarks/*.md"]
 exclude_patterns = [".*", "build", "minidiff", "**/.*"]
 SIDEBAR = """
 ```{toctree}
@@ -34,6 +34,7 @@ exercises/[0-9]*
 docs/reference
 docs/*
 [A-Z]*
+benchmarks/README
 Times and memory <notebooks/README>
 ```
 """
