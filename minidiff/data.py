@@ -101,7 +101,8 @@ WORDS = tuple(
 
 @dataclass(frozen=True)
 class World:
-    """What scenes are made of: `objects`, `places`, and how often there is a `style`, a `position`, a `pair` (0 to 1).
+    """What scenes are made of: `objects`, `places`, and how often there is a `style`, a `pair`, of one object a
+    `position` or a `size` (0 to 1).
 
     `noise` is the share of training captions that are not right, or not all of the caption: `Scene.noisy_caption`.
     """
@@ -110,6 +111,7 @@ class World:
     places: tuple[str, ...] = PLACES
     style: float = 0.25
     position: float = 0.4
+    size: float = 0.5
     pair: float = 0.5
     noise: float = 0.25
 
@@ -391,7 +393,9 @@ def random_spec(rng: np.random.RandomState, world: World = FULL, held_out: bool 
             second = pick([name for name in world.objects if name != first])
             spec = Spec((first, second), place, where=pick(RELATIONS), style=style)
         else:
-            spec = Spec((first,), place, where=pick(POSITIONS, world.position), size=pick(SIZES, 0.5), style=style)
+            spec = Spec(
+                (first,), place, where=pick(POSITIONS, world.position), size=pick(SIZES, world.size), style=style
+            )
         if spec.held_out == held_out:
             return spec
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from minidiff import data
-from minidiff.data import EVAL_SEED, FULL, HELD_OUT, SMALL, Scene, parse, scene
+from minidiff.data import EVAL_SEED, FULL, HELD_OUT, SMALL, Scene, World, parse, scene
 from minidiff.tokenizer import Tokenizer
 
 
@@ -47,6 +47,20 @@ def test_held_out_combinations_are_never_trained_on():
         assert parse(phrase if data._GRAMMAR.fullmatch(phrase) else f"{phrase} on white").held_out, phrase
     for kind in (FULL.objects, SMALL.objects):
         assert any(p.split(" on ")[0] in kind for p in HELD_OUT if " on " in p)
+
+
+@pytest.mark.parametrize("world", [FULL, World(style=0.4, position=0.7, size=0.8, pair=0.2)])
+def test_a_world_says_how_often(world):
+    specs = [scene(seed, world).spec for seed in range(4000)]
+    singles = [spec for spec in specs if len(spec.objects) == 1]
+    shares = {
+        "style": np.mean([spec.style is not None for spec in specs]),
+        "pair": 1 - len(singles) / len(specs),
+        "position": np.mean([spec.where is not None for spec in singles]),
+        "size": np.mean([spec.size is not None for spec in singles]),
+    }
+    for name, share in shares.items():
+        assert abs(share - getattr(world, name)) < 0.035, name  #  three standard errors, and what held-out ones lack
 
 
 def test_noise_in_captions_is_as_stated():

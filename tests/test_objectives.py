@@ -150,6 +150,17 @@ def test_unet_learns_from_the_latents_of_the_scenes(unet_objective, tokenizer):
     assert (ids == tokenizer([scene(i, SMALL).noisy_caption(SMALL) for i in range(20)])).all()
 
 
+def test_latents_of_another_world_are_not_taken_from_the_cache(unet_objective):
+    first = unet_objective.latents
+    unet_objective.prepare()
+    assert (unet_objective.latents == first).all()
+    for change in ({"style": 1.0}, {"size": 1.0}, {"noise": 0.5}, {"pair": 1.0}):
+        unet_objective.world = replace(SMALL, **change)
+        unet_objective.prepare()
+        expected = [scene(i, unet_objective.world).noisy_caption(unet_objective.world) for i in range(20)]
+        assert (unet_objective.ids == unet_objective.tokenizer(expected)).all(), change
+
+
 def test_the_text_encoder_learns_along_with_the_unet(unet_objective):
     frozen = unet_objective.text
     objective = TextUNetObjective(unet_objective.model, unet_objective.vae, frozen, unet_objective.tokenizer, 20, SMALL)

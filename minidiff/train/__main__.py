@@ -38,7 +38,8 @@ DEFAULTS = {
     "controlnet": Settings(steps=4000, batch=32, lr=1e-3),
 }
 
-SAME = ("scenes", "world", "noise", "hint", "lock_text", "tune_text")  #  options that a run is known by, in its card
+# options that a run is known by, in its card
+SAME = ("scenes", "world", "noise", "style", "size", "hint", "lock_text", "tune_text")
 
 HINT_EMBEDDING = {"conditioning_embedding_out_channels": (16, 32, 64, 96)}  #  two ControlNets must fit into 18 MB
 
@@ -72,6 +73,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
             p.add_argument(
                 "--noise", type=number(float, 0, 1), default=data.FULL.noise, help="share of captions that are wrong"
             )
+            p.add_argument(
+                "--style", type=number(float, 0, 1), help="share of pictures with a style, if not the world's"
+            )
+            p.add_argument("--size", type=number(float, 0, 1), help="share of single objects that are small or big")
         if name == "clip":
             p.add_argument("--lock-text", action="store_true", help="leave the text transformer as it is in --init")
         if name == "unet":
@@ -113,7 +118,8 @@ def main(argv: list[str] | None = None) -> None:
         objective = JudgeObjective(load(Judge, args.init) if args.init else Judge())
     else:
         vae, clip = load(VAE, args.weights / "vae.safetensors"), load(CLIP, args.weights / "clip.safetensors")
-        world = replace({"full": data.FULL, "small": data.SMALL}[args.world], noise=args.noise)
+        shares = {name: getattr(args, name) for name in ("noise", "style", "size") if getattr(args, name) is not None}
+        world = replace({"full": data.FULL, "small": data.SMALL}[args.world], **shares)
         judge = load(Judge, WEIGHTS / "judge.safetensors")
         tokenizer, cache = Tokenizer.load(args.weights), args.out / "latents.safetensors"
         frozen = vae, clip.text_model, tokenizer, args.scenes, world, cache

@@ -232,7 +232,8 @@ class UNetObjective(Objective):
 
     def encode(self) -> tuple[Tensor, Tensor]:
         """(latents (n, 4, 16, 16) in half precision, ids (n, N)) of the training scenes."""
-        world = f"{len(self.world.objects)} objects, {self.world.pair} pairs, {self.world.noise} noise"
+        shares = (f"{getattr(self.world, name)} {name}" for name in ("pair", "style", "size", "noise"))
+        world = ", ".join([f"{len(self.world.objects)} objects", *shares])
         made_with = {
             "n": str(self.n),
             "world": world,
