@@ -63,10 +63,9 @@ def two_heads(model, patch):
 
 
 def reshaped_not_permuted(self, x, context):
-    shape = (len(x), -1, x.shape[1])
-    h = self.norm(x).reshape(shape) if self.linear else self.proj_in(self.norm(x)).reshape(shape)
-    h = self.block(self.proj_in(h) if self.linear else h, context)
-    return x + (self.proj_out(h).reshape(x.shape) if self.linear else self.proj_out(h.reshape(x.shape)))
+    h = self.norm(x).reshape(len(x), -1, x.shape[1])
+    h = attention._project(self.proj_out, self.block(attention._project(self.proj_in, h), context))
+    return x + h.reshape(x.shape)
 
 
 def skip_first(self, x, skips, temb, context):
