@@ -1,8 +1,11 @@
 """Everything that happens while a picture is drawn: what notebooks and widgets draw from."""
 
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
+import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -66,7 +69,8 @@ def traced_cfg(
         hooks = [layer.register_forward_hook(look(name)) for name, layer in layers.items()]
         hooks += [controlnet.register_forward_hook(keep) for controlnet in set(controlnets)]
         try:
-            x0 = cfg(parted, cond, uncond, scale)(x, t)
+            with _uncompiled():
+                x0 = cfg(parted, cond, uncond, scale)(x, t)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -75,3 +79,9 @@ def traced_cfg(
         return x0
 
     return guided
+
+
+def _uncompiled() -> AbstractContextManager:
+    """Compiled modules run as they were written, as their hooks are not called otherwise."""
+    compiler_is_loaded = "torch._dynamo" in sys.modules  #  or else nothing is compiled, and loading it takes a second
+    return torch.compiler.set_stance("force_eager") if compiler_is_loaded else nullcontext()

@@ -1,5 +1,6 @@
 """From a prompt to a picture: with the shipped weights, and with small random ones where only the wiring counts."""
 
+import copy
 import os
 import subprocess
 import sys
@@ -98,6 +99,18 @@ def to_uint8(x):
 def test_a_trace_leaves_nothing_in_the_network(pipe):
     pipe(PROMPTS[0], steps=1, progress=False, trace=True)
     assert not any(module._forward_hooks for module in pipe.unet.modules())
+
+
+def test_a_compiled_network_draws_the_same_and_can_be_traced(pipe):
+    plain = pipe(PROMPTS[0], steps=2, progress=False, trace=True)
+    compiled = copy.deepcopy(pipe)
+    compiled.unet.compile(backend="aot_eager")  #  traced and replayed; what turns it into C++ would take a minute
+    assert difference(compiled(PROMPTS[0], steps=2, progress=False), plain.images) <= 1
+    traced = compiled(PROMPTS[0], steps=2, progress=False, trace=True)
+    for call, expected in zip(traced.calls, plain.calls, strict=True):
+        assert call.attention.keys() == expected.attention.keys() and len(call.attention) == 7
+        for name, maps in call.attention.items():
+            assert (maps - expected.attention[name]).abs().max() < 1e-4
 
 
 def test_given_latents_are_where_it_starts(pipe):
