@@ -154,7 +154,7 @@ def test_latents_of_another_world_are_not_taken_from_the_cache(unet_objective):
     first = unet_objective.latents
     unet_objective.prepare()
     assert (unet_objective.latents == first).all()
-    for change in ({"style": 1.0}, {"size": 1.0}, {"noise": 0.5}, {"pair": 1.0}):
+    for change in ({"style": 1.0}, {"size": 1.0}, {"position": 1.0}, {"noise": 0.5}, {"pair": 1.0}):
         unet_objective.world = replace(SMALL, **change)
         unet_objective.prepare()
         expected = [scene(i, unet_objective.world).noisy_caption(unet_objective.world) for i in range(20)]

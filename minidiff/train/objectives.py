@@ -232,11 +232,9 @@ class UNetObjective(Objective):
 
     def encode(self) -> tuple[Tensor, Tensor]:
         """(latents (n, 4, 16, 16) in half precision, ids (n, N)) of the training scenes."""
-        shares = (f"{getattr(self.world, name)} {name}" for name in ("pair", "style", "size", "noise"))
-        world = ", ".join([f"{len(self.world.objects)} objects", *shares])
         made_with = {
             "n": str(self.n),
-            "world": world,
+            "world": repr(self.world),
             "vae": str(sum(p.double().sum().item() for p in self.vae.parameters())),
         }
         if self.cache is not None and self.cache.exists():
