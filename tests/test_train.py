@@ -16,7 +16,7 @@ from torch import nn
 
 from minidiff.convert import WeightsError, load
 from minidiff.schedule import noise_like
-from minidiff.train import Objective, Settings, accelerator, train
+from minidiff.train import Objective, Settings, accelerator, made, train
 from minidiff.train.muon import Muon, orthogonalized
 from minidiff.vae import VAE
 
@@ -274,7 +274,18 @@ def test_a_card_adds_up_all_sittings(tmp_path):
     list(train(Regression(), Settings(5, 8, 0.05), accelerator("cpu"), tmp_path, command="c", before=before))
     card = json.loads((tmp_path / "line.json").read_text())
     assert card["steps"] == 405 and card["minutes"] == 3.5
-    assert history(card)[-1] == {"command": "c", "steps": 5, "minutes": 0.0}
+    assert history(card)[-1] == {"command": "c", "steps": 5, "minutes": 0.0, "device": "cpu"}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="forks, and counts cores")
+def test_batches_made_ahead_by_other_processes_are_the_same_and_in_order():
+    parts = torch.arange(60).split(4)
+    make = lambda part: (os.getpid(), part, torch.stack([torch.full((2,), float(i)) for i in part]))  # noqa: E731
+    here, ahead = (list(made(make, parts, torch.device(kind))) for kind in ("cpu", "cuda"))
+    assert {pid for pid, *_ in here} == {os.getpid()}
+    assert (len(os.sched_getaffinity(0)) == 1) == (os.getpid() in {pid for pid, *_ in ahead})
+    for (_, *one), (_, *other), part in zip(here, ahead, parts, strict=True):
+        assert (one[0] == part).all() and (other[0] == part).all() and (one[1] == other[1]).all()
 
 
 @pytest.mark.parametrize("wrong, message", [

@@ -93,10 +93,11 @@ def card_of(path: Path) -> dict:
 
 
 def history(card: dict) -> list[dict]:
-    """The trainings behind a card, first one first: command, steps and minutes of each."""
+    """The trainings behind a card, first one first: command, steps and minutes of each, and on what."""
     before = card.get("before", [])
     steps, minutes = (card[name] - sum(each[name] for each in before) for name in ("steps", "minutes"))
-    return [*before, {"command": card["command"], "steps": steps, "minutes": round(minutes, 1)}]
+    own = {"command": card["command"], "steps": steps, "minutes": round(minutes, 1)}
+    return [*before, own | {name: card[name] for name in ("device",) if name in card}]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ from minidiff.judge import Judge
 from minidiff.pipeline import SCHEDULE, StableDiffusion
 from minidiff.schedule import noise_like
 from minidiff.tokenizer import Tokenizer
-from minidiff.train import Objective
+from minidiff.train import Objective, made
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
@@ -243,11 +243,11 @@ class UNetObjective(Objective):
                     return file.get_tensor("latents"), file.get_tensor("ids").long()
         device, latents, ids = next(self.vae.parameters()).device, [], []
         with torch.no_grad():
-            for part in tqdm(torch.arange(self.n).split(64), "latents"):
-                shown = scenes(part, self.world)
-                z = self.vae.encode(data.batch(shown).to(device)).mean * self.vae.config.scaling_factor
+            parts = torch.arange(self.n).split(64)
+            for x, tokens in tqdm(made(self.pictures_and_ids, parts, device), "latents", len(parts)):
+                z = self.vae.encode(x.to(device)).mean * self.vae.config.scaling_factor
                 latents.append(z.float().cpu())
-                ids.append(self.tokenizer([scene.noisy_caption(self.world) for scene in shown]))
+                ids.append(tokens)
         latents, ids = torch.cat(latents).half().contiguous(), torch.cat(ids)
         if self.cache is not None:
             self.cache.parent.mkdir(parents=True, exist_ok=True)
@@ -255,6 +255,10 @@ class UNetObjective(Objective):
             save_file({"latents": latents, "ids": ids.int()}, part, made_with)
             part.replace(self.cache)
         return latents, ids
+
+    def pictures_and_ids(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        shown = scenes(part, self.world)
+        return data.batch(shown), self.tokenizer([scene.noisy_caption(self.world) for scene in shown])
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         rows, dropped = self.rows(indices)
