@@ -97,7 +97,7 @@ def history(card: dict) -> list[dict]:
     before = card.get("before", [])
     steps, minutes = (card[name] - sum(each[name] for each in before) for name in ("steps", "minutes"))
     own = {"command": card["command"], "steps": steps, "minutes": round(minutes, 1)}
-    return [*before, own | {name: card[name] for name in ("device",) if name in card}]
+    return [*before, own | ({"device": card["device"]} if "device" in card else {})]
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -257,6 +257,7 @@ class UNetObjective(Objective):
         return latents, ids
 
     def pictures_and_ids(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        """What these scenes show, (B, 3, 128, 128), and what their captions say, (B, N)."""
         shown = scenes(part, self.world)
         return data.batch(shown), self.tokenizer([scene.noisy_caption(self.world) for scene in shown])
 
