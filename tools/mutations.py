@@ -5,6 +5,7 @@ python tools/mutations.py --check    changes nothing; exit code 1 if the table t
 """
 
 import contextlib
+import difflib
 import io
 import re
 import sys
@@ -20,7 +21,7 @@ PLACE = re.compile(r"(<!-- mutations -->\n).*(<!-- end -->)", re.DOTALL)
 def caught(number, exercise, mistake):
     answers = (exercise.reference | mistake.answers).values()
     with contextlib.redirect_stdout(io.StringIO()):
-        result = check(number, *answers)
+        result = check(number, *answers, seed=0)
     return not result and mistake.sentence in result.message
 
 
@@ -41,6 +42,8 @@ def main(arguments):
     text, new = README.read_text(encoding="utf-8"), table(lessons)
     wanted = PLACE.sub(lambda place: place[1] + new + place[2], text)
     if arguments == ["--check"]:
+        for line in difflib.unified_diff(text.splitlines(), wanted.splitlines(), "there", "measured", n=0, lineterm=""):
+            print(line)
         print("the table is as it should be" if text == wanted else "the table is stale: run tools/mutations.py")
         return text != wanted
     print(new)
