@@ -13,7 +13,7 @@ def has_bfloat16(device: torch.device | str) -> bool:
 
 
 def orthogonalized(matrices: Tensor, steps: int = 5) -> Tensor:
-    """(..., m, n) -> nearly U V^T of each U S V^T: every singular value is brought to between about 0.7 and 1.2.
+    """(B, m, n) -> nearly U V^T of each U S V^T: every singular value is brought to between about 0.7 and 1.2.
 
     The Newton-Schulz iteration X <- a X + (b A + c A^2) X, A = X X^T, in bfloat16 where the hardware has it, with the
     coefficients of Jordan's "Muon: An optimizer for hidden layers in neural networks" (2024).
@@ -25,7 +25,7 @@ def orthogonalized(matrices: Tensor, steps: int = 5) -> Tensor:
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(steps):
         A = x @ x.mT
-        x = a * x + (b * A + c * A @ A) @ x
+        x = torch.baddbmm(x, torch.baddbmm(A, A, A, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).to(matrices.dtype)
 
 
