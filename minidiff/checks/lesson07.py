@@ -1192,7 +1192,7 @@ _SAMPLER = Exercise(
         (_OPEN["calls"], lambda results: results[0][1] <= CALLS),
         (_OPEN["none"], lambda results: results[0][1] > 0),
         (_OPEN["finite"], lambda results: all(got.isfinite().all() for _, got in results[1:])),
-        (_OPEN["start"], lambda results: all(_typical(got, case.args[1]) > 0.1 for case, got in results[1:])),
+        (_OPEN["start"], lambda results: all(_typical(got, case.args[1]) > 0.05 for case, got in results[1:])),
         (_OPEN["noisy"], _has_arrived),
         (_OPEN["better"], lambda results: _ratio(results) <= 0.5),
     ),

@@ -51,7 +51,8 @@ def _start_cases(g):
         (1, 1, 0, torch.float64),
     ):
         n, T = whole(g, 10, 14), whole(g, 40, 60)
-        times = (torch.randperm(T - 1, generator=g)[:n] + 2).sort(descending=True).values
+        chosen = torch.randperm((T - 1) // 2, generator=g)[:n].sort(descending=True).values
+        times = 2 * (chosen + 1)  #  the next time is not just the one before
         strength = (whole(g, math.ceil(low * n), int(high * n)) + part) / n
         z, eps = torch.randn(2, whole(g, 2, 3), 4, whole(g, 3, 5), whole(g, 3, 5), generator=g, dtype=dtype)
         times = torch.cat([times, torch.zeros(1)]).double()
