@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from minidiff.cli import CONTROLS, SAMPLERS, Parser, number, run
+from minidiff.cli import CONTROLS, Parser, number, run
 
 EXAMPLES = """examples:
   python -m minidiff "big red apple on blue" --out apple.png
@@ -22,6 +22,8 @@ EXAMPLES = """examples:
 The model knows these sentences (objects, styles and places: DATA_CARD.md):
   [sketch|silhouette|pixel art of] [small|big] OBJECT [at left|at right|at top|at bottom] PLACE
   [sketch|silhouette|pixel art of] OBJECT left of|right of|above|below OBJECT PLACE
+
+Samplers: {samplers}
 """
 
 
@@ -39,7 +41,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=number(int, 1, 1000), default=25, help="denoising steps (%(default)s)")
     parser.add_argument("--guidance", type=number(float, 0, 100), default=4.0, help="1 is none (%(default)s)")
-    parser.add_argument("--sampler", choices=SAMPLERS, default="ddim", help="(%(default)s)")
+    parser.add_argument("--sampler", metavar="NAME", default="ddim", help="one of those below (%(default)s)")
     parser.add_argument("--negative", default="", metavar="PROMPT", help="what to keep away from")
     parser.add_argument(
         "--image", type=Path, metavar="FILE", help="redraw this picture, instead of drawing from nothing"
@@ -107,12 +109,14 @@ def main(argv: list[str] | None = None) -> None:
     hints = [read("--control", Path(file)) for _, file in args.control]
 
     # torch takes seconds to import: not before the arguments are known to be right
-    from minidiff import sample
     from minidiff.controlnet import ControlNet
     from minidiff.convert import load
     from minidiff.pipeline import StableDiffusion, find_weights
+    from minidiff.sample import SAMPLERS
     from minidiff.show import grid
 
+    if args.sampler not in SAMPLERS:
+        raise ValueError(f"--sampler is {args.sampler}, expected one of {', '.join(SAMPLERS)}")
     pipe = StableDiffusion.from_pretrained(args.weights, device=args.device)
     files = [find_weights(args.weights) / f"{kind}.safetensors" for kind, _ in args.control]
     controlnets = [load(ControlNet, file, pipe.device) for file in files]
@@ -121,7 +125,7 @@ def main(argv: list[str] | None = None) -> None:
         args.negative,
         steps=args.steps,
         guidance=args.guidance,
-        sampler=getattr(sample, args.sampler),
+        sampler=SAMPLERS[args.sampler],
         seed=args.seed,
         image=image,
         strength=args.strength,

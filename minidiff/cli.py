@@ -5,15 +5,23 @@ import sys
 import warnings
 from collections.abc import Callable
 
-SAMPLERS = ("ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "plms")  # of minidiff.sample
 CONTROLS = ("lines", "boxes")  # of minidiff.weights
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line and exits with code 2."""
+    """An argument parser that says what is wrong in one line and exits with code 2.
+
+    "{samplers}" in its epilog becomes their names.
+    """
 
     def error(self, message: str):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+    def format_help(self) -> str:
+        from minidiff.sample import SAMPLERS  # imports torch, which takes seconds: for --help, but not for an error
+
+        self.epilog = self.epilog and self.epilog.format(samplers=", ".join(SAMPLERS))
+        return super().format_help()
 
 
 def number(kind: type, low: float = -float("inf"), high: float = float("inf")) -> Callable[[str], float]:

@@ -16,11 +16,12 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from minidiff import controlnet, data, sample
-from minidiff.cli import SAMPLERS, Parser, number, run
+from minidiff import controlnet, data
+from minidiff.cli import Parser, number, run
 from minidiff.convert import load
 from minidiff.data import EVAL_SEED, OBJECTS, PLACES, POSITIONS, SIZES, STYLES, Scene, Spec, World
 from minidiff.pipeline import WEIGHTS, StableDiffusion
+from minidiff.sample import SAMPLERS
 from minidiff.show import to_pil, to_tensor
 from minidiff.vae import VAE
 
@@ -265,7 +266,7 @@ def main(argv: list[str] | None = None) -> None:
 
     pipe = StableDiffusion.from_pretrained(args.weights, device=args.device)
     judge = load(Judge, args.judge, pipe.device)
-    options = {"steps": args.steps, "guidance": args.guidance, "sampler": getattr(sample, args.sampler)}
+    options = {"steps": args.steps, "guidance": args.guidance, "sampler": SAMPLERS[args.sampler]}
     print(
         f"{args.n} prompts of each kind, seed {args.seed}; {args.sampler}, {args.steps} steps, guidance {args.guidance}"
     )

@@ -135,3 +135,7 @@ def plms(denoise, x, schedule, ts, generator=None):
             x_s = _move(x, (eps + eps_s) / 2, alpha, sigma, alpha_s, sigma_s)
         x = x_s
         yield x
+
+
+# name -> sampler, for everything that offers, tests or measures them all
+SAMPLERS = {f.__name__: f for f in (ddim, ddpm, euler, euler_ancestral, heun, dpmpp_2m, plms)}

@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from minidiff import data, sample
+from minidiff import data
 from minidiff.cli import CONTROLS, run
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.pipeline import SCHEDULE, WEIGHTS, StableDiffusion, find_device
+from minidiff.sample import SAMPLERS, ddpm
 from minidiff.schedule import trailing
 
 PROMPTS = ["fox above rocket on green", "red apple in snow"]
@@ -40,29 +41,26 @@ def test_a_list_is_drawn_as_each_alone(pipe):
     together = pipe(PROMPTS, seed=5, steps=3, progress=False)
     alone = [pipe(prompt, seed=5 + i, steps=3, progress=False)[0] for i, prompt in enumerate(PROMPTS)]
     assert difference(together, alone) <= 1
-    ancestral = [
-        pipe(p, seed=[5, 6][: len(p)], steps=3, sampler=sample.ddpm, progress=False) for p in (PROMPTS, PROMPTS[:1])
-    ]
+    ancestral = [pipe(p, seed=[5, 6][: len(p)], steps=3, sampler=ddpm, progress=False) for p in (PROMPTS, PROMPTS[:1])]
     assert difference(ancestral[0][:1], ancestral[1]) <= 1, "the noise added on the way is each picture's own, too"
     assert difference(pipe(PROMPTS, seed=[9, 5], steps=3, progress=False)[1:], pipe(PROMPTS[1], seed=5, steps=3)) <= 1
 
 
-@pytest.mark.parametrize("name", ["ddim", "ddpm", "euler", "euler_ancestral", "heun", "dpmpp_2m", "plms"])
-def test_every_sampler_draws(pipe, name):
-    sampler = getattr(sample, name)
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+def test_every_sampler_draws(pipe, sampler):
     first, again = (pipe(PROMPTS[0], steps=4, sampler=sampler, progress=False) for _ in range(2))
     assert difference(first, again) == 0
 
 
-@pytest.mark.parametrize("name", ["ddim", "ddpm", "heun", "dpmpp_2m", "plms"])
-def test_every_sampler_ends_in_the_data(name):
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+def test_every_sampler_ends_in_the_data(sampler):
     noise = torch.randn(10_000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def denoise(x, t, deviation=0.5):  #  E[x_0 | x_t] of normal data
         alpha, sigma = SCHEDULE(t)
         return x * alpha * deviation**2 / (alpha**2 * deviation**2 + sigma**2)
 
-    *_, x = getattr(sample, name)(denoise, noise, SCHEDULE, trailing(1000, 100), generator=torch.Generator())
+    *_, x = sampler(denoise, noise, SCHEDULE, trailing(1000, 100), generator=torch.Generator())
     assert x.std().item() == pytest.approx(0.5, rel=0.05)
 
 
@@ -226,7 +224,7 @@ def test_several_prompts_make_a_grid(tmp_path):
     (["fox", "--steps", "many"], "error: argument --steps: got many, expected a whole number from 1 to 1000; see"),
     (["fox", "--guidance", "nan"], "error: argument --guidance: got nan, expected a number from 0 to 100; see"),
     (["fox", "--seed", "-1"], "error: argument --seed: got -1, expected a whole number from 0"),
-    (["fox", "--sampler", "magic"], "error: argument --sampler: invalid choice: 'magic'"),
+    (["fox", "--sampler", "magic"], "error: --sampler is magic, expected one of ddim, ddpm, "),
     (["fox", "--device", "quantum"], "error: device 'quantum' is not there, expected one of: "),
     (["fox", "--out", "fox"], "error: --out is fox, expected a picture file: name it .png or .jpg"),
     (["fox", "--out", "no/such/folder/fox.png"], "cannot be written: give a file in a folder that exists"),
@@ -273,6 +271,19 @@ def test_drawing_imports_only_what_it_needs(tmp_path):
     assert {"torch", "minidiff"} <= loaded
     notebook = {"matplotlib", "jupyterlab", "IPython"}
     assert loaded.isdisjoint({"diffusers", "transformers", "accelerate", "torch._dynamo"} | notebook)
+
+
+def test_a_wrong_argument_is_refused_before_torch_is_imported_and_help_names_the_samplers(tmp_path, capsys):
+    code = (
+        "import sys; from minidiff.__main__ import main; from minidiff.cli import run\n"
+        "try: run(lambda: main(['fox', '--sampler', 'heun', '--image', 'no.png']))\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ)
+    assert process.stdout.strip() == "False" and "--image is no.png" in process.stderr
+    with pytest.raises(SystemExit):
+        command("--help")
+    assert f"Samplers: {', '.join(SAMPLERS)}\n" in capsys.readouterr().out
 
 
 def test_weights_stay_within_their_budget():

@@ -173,7 +173,8 @@ def with_sampler(config: dict, sample: Callable) -> dict:
     if config.get("_class_name") == "FlowMatchEulerDiscreteScheduler":
         return config
     if sample not in classes:
-        raise ValueError(f"diffusers has no {sample!r}, expected one of {', '.join(f.__name__ for f in classes)}")
+        name = getattr(sample, "__name__", repr(sample))
+        raise ValueError(f"diffusers has no {name}, expected one of {', '.join(f.__name__ for f in classes)}")
     return config | {"_class_name": classes[sample]}
 
 

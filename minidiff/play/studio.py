@@ -9,13 +9,13 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageOps
 
-from minidiff import sample, show
-from minidiff.cli import SAMPLERS
+from minidiff import show
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.play import Panel, labelled, picture, png, say
 from minidiff.play.sketchpad import Sketchpad
+from minidiff.sample import SAMPLERS
 
 MODES = {  # -> what its button says
     "text to image": "Draw",
@@ -93,7 +93,7 @@ class Playground(Panel):
 
         # a pipeline of diffusers' has a sampler of its own
         samplers = [("its scheduler", None)] * (self.pipe.scheduler is not None)
-        samplers += [(name, getattr(sample, name)) for name in SAMPLERS]
+        samplers += SAMPLERS.items()
         self.controls = {
             "prompt": Text(prompt),
             "negative_prompt": Text(placeholder="what to keep away from"),
