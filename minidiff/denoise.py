@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .schedule import noise_like, per_sample
+from minidiff.schedule import noise_like, per_sample
 
 
 @dataclass(frozen=True)

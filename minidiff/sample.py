@@ -14,7 +14,7 @@ import math
 
 import torch
 
-from .schedule import noise_like
+from minidiff.schedule import noise_like
 
 
 def _steps(schedule, ts):
