@@ -210,7 +210,7 @@ def drawing(name: str, size: int, style: str | None = None) -> np.ndarray:
     if style == "pixel art":
         pixel = max(2, round(size / 20))
         rgba = drawing(name, max(1, round(size / pixel))).copy()
-        rgba[..., 3] = np.where(rgba[..., 3] > 127, 255, 0)  #  a pixel is there or not
+        rgba[..., 3] = np.where(rgba[..., 3] > 127, 255, 0)  # a pixel is there or not
         rgba = np.array(Image.fromarray(rgba).resize((size, size), Image.Resampling.NEAREST))
     else:
         svg = _svg(name, line_only=style == "sketch")
@@ -298,7 +298,7 @@ class Scene:
         rng = np.random.RandomState([self.seed % 2**32, 1])
         if len(self.spec.objects) == 1:
             low, high = {"small": (32, 41), None: (56, 77), "big": (92, 109)}[self.spec.size]
-            size = rng.randint(low // 4, high // 4 + 1) * 4  #  multiples of 4: few sizes, so drawings stay cached
+            size = rng.randint(low // 4, high // 4 + 1) * 4  # multiples of 4: few sizes, so drawings stay cached
             free = SIZE - size
             x, y = (round(free * u) for u in rng.uniform(0.38, 0.62, 2))
             edge = round(free * rng.uniform(0, 0.12))
@@ -376,7 +376,7 @@ class Scene:
         words = self.caption.split()
         if u < world.noise:
             kept = rng.uniform(size=len(words)) < 0.5
-            kept[rng.permutation(len(words))[:2]] = False, True  #  some are lost, not all
+            kept[rng.permutation(len(words))[:2]] = False, True  # some are lost, not all
             return " ".join(word for word, keep in zip(words, kept, strict=True) if keep)
         return self.caption
 

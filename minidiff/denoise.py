@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from minidiff.schedule import noise_like, per_sample
+from minidiff.schedule import Generators, Schedule, Time, noise_like, per_sample
+
+Cond = Tensor | tuple[Tensor, ...] | None  # what a network is told besides the time; first dimensions are B or 1
 
 
 @dataclass(frozen=True)
@@ -40,20 +43,20 @@ FLOW = Prediction(
 )
 
 
-def _predict(net, x, t, cond, schedule):
+def _predict(net: Callable, x: Tensor, t: Time, cond: Cond, schedule: Schedule) -> Tensor:
     # at least float32: half precision would round times such as 976.889
     time = schedule.network_time(t).expand(len(x)).to(x.device, torch.promote_types(x.dtype, torch.float32))
     return net(x, time, cond)
 
 
-def denoiser(net, schedule, prediction):
+def denoiser(net: Callable, schedule: Schedule, prediction: Prediction) -> Callable:
     """denoise(x, t, cond=None) -> E[x_0 | x_t = x, cond], of x's shape (B, ...), for t a number or (B,).
 
     net(x, time, cond) is any callable; it is told time = schedule.network_time(t), of shape (B,). ValueError for EPS
     where alpha = 0.
     """
 
-    def denoise(x, t, cond=None):
+    def denoise(x: Tensor, t: Time, cond: Cond = None) -> Tensor:
         alpha, sigma = (per_sample(a, x) for a in schedule(t))
         if prediction is EPS and (schedule.snr(t) == 0).any():
             raise ValueError(f"EPS cannot give x_0 where alpha = 0; got t = {t}; take V, or start at an earlier time")
@@ -62,7 +65,18 @@ def denoiser(net, schedule, prediction):
     return denoise
 
 
-def loss(net, x0, t, cond, schedule, prediction, weight=None, *, eps=None, generator=None):
+def loss(
+    net: Callable,
+    x0: Tensor,
+    t: Time,
+    cond: Cond,
+    schedule: Schedule,
+    prediction: Prediction,
+    weight: Callable | None = None,
+    *,
+    eps: Tensor | None = None,
+    generator: Generators = None,
+) -> Tensor:
     """weight(snr) mean (net(x_t) - target)^2, of shape (B,): one per sample. Ho et al. 2020 eq. 14, for any target.
 
     x0 is (B, ...), t a number or (B,); eps is like x0, drawn with `generator` if not given. `weight` maps the SNR, of

@@ -1,9 +1,14 @@
 """Guidance, inpainting and control: a denoiser (or its net) goes in, one comes out, and no sampler knows."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor
+
+from minidiff.denoise import Cond
 
 
-def cfg(denoise, cond, uncond, scale):
+def cfg(denoise: Callable, cond: Cond, uncond: Cond, scale: float) -> Callable:
     """guided(x, t) = x_0(uncond) + scale (x_0(cond) - x_0(uncond)). Ho & Salimans 2022 (arXiv:2207.12598) eq. 6.
 
     Their w is scale - 1; on eps it is the same, as x_0 is linear in eps. cond and uncond are tensors whose first
@@ -21,7 +26,7 @@ def cfg(denoise, cond, uncond, scale):
     return guided
 
 
-def inpaint(denoise, known, mask):
+def inpaint(denoise: Callable, known: Tensor, mask: Tensor) -> Callable:
     """inpainted(x, t) = mask x_0 + (1 - mask) known: drawn anew where mask is 1, kept where it is 0.
 
     known is (B, ...) like x; mask broadcasts to it, in [0, 1]. For guidance too, give it cfg(...). From
@@ -32,7 +37,7 @@ def inpaint(denoise, known, mask):
     return lambda x, t: mask * denoise(x, t) + (1 - mask) * known
 
 
-def controlled(unet, controlnet, hint, scale=1.0):
+def controlled(unet: Callable, controlnet: Callable, hint: Tensor, scale: float = 1.0) -> Callable:
     """net(x, t, context), `unet` with the residuals of `controlnet` times `scale`: give it to `denoiser`.
 
     Zhang et al. 2023 (arXiv:2302.05543), section 3.1. The hint is (B or 1, 3, 8 H, 8 W) for x of (B, C, H, W); of a

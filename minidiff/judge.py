@@ -66,7 +66,7 @@ class Judge(nn.Module):
             layers += [nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.SiLU()]
             width = channels
         self.backbone = nn.Sequential(*layers)
-        self.reduce = nn.Conv2d(width, 24, 1)  #  few channels, every position kept: where things are matters
+        self.reduce = nn.Conv2d(width, 24, 1)  # few channels, every position kept: where things are matters
         self.hidden = nn.Linear(24 * 8 * 8, 128)
         self.heads = nn.ModuleList(nn.Linear(128, len(names)) for names in CLASSES.values())
 

@@ -11,13 +11,17 @@ In the formulas a step goes from t to s < t, eps = (x_t - alpha_t x_0) / sigma_t
 """
 
 import math
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
-from minidiff.schedule import noise_like
+from minidiff.schedule import Generators, Schedule, noise_like
+
+States = Iterator[Tensor]
 
 
-def _steps(schedule, ts):
+def _steps(schedule: Schedule, ts: Tensor) -> Iterator[tuple[float, ...]]:
     """(t, s, alpha_t, sigma_t, alpha_s, sigma_s) for each step, as Python floats: float64, whatever dtype x has."""
     ts = torch.as_tensor(ts, dtype=torch.float64)
     if ts.ndim != 1 or len(ts) < 2 or not (ts[1:] < ts[:-1]).all():
@@ -26,12 +30,14 @@ def _steps(schedule, ts):
     return zip(ts[:-1], ts[1:], alpha[:-1], sigma[:-1], alpha[1:], sigma[1:], strict=True)
 
 
-def _move(x, eps, alpha, sigma, alpha_s, sigma_s):
+def _move(x: Tensor, eps: Tensor, alpha: float, sigma: float, alpha_s: float, sigma_s: float) -> Tensor:
     """x_s = alpha_s (x - sigma eps) / alpha + sigma_s eps: the step from t to s that a given eps makes."""
     return alpha_s / alpha * x + (sigma_s - alpha_s * sigma / alpha) * eps
 
 
-def ddim(denoise, x, schedule, ts, eta=0.0, generator=None):
+def ddim(
+    denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, eta: float = 0.0, generator: Generators = None
+) -> States:
     """x_s = alpha_s x_0 + sqrt(sigma_s^2 - std^2) eps + std noise. Song et al. 2021 (arXiv:2010.02502) eq. 12.
 
     std = eta sigma_s sqrt(1 - (r_s / r_t)^2), which is their eq. 16 for any schedule; eta is from 0, deterministic,
@@ -49,7 +55,7 @@ def ddim(denoise, x, schedule, ts, eta=0.0, generator=None):
         yield x
 
 
-def ddpm(denoise, x, schedule, ts, generator=None):
+def ddpm(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None) -> States:
     """x_s ~ q(x_s | x_t, x_0), the posterior of the forward process. Ho et al. 2020 (arXiv:2006.11239) eq. 6 and 7.
 
     The variance is their beta_tilde, and the times may be a subset. It is `ddim` with eta = 1.
@@ -57,7 +63,7 @@ def ddpm(denoise, x, schedule, ts, generator=None):
     return ddim(denoise, x, schedule, ts, eta=1.0, generator=generator)
 
 
-def euler(denoise, x, schedule, ts, generator=None):
+def euler(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None) -> States:
     """x_s / alpha_s = x_t / alpha_t + (r_s - r_t) eps: Euler's method on d(x / alpha) / dr = eps.
 
     Karras et al. 2022 (arXiv:2206.00364) eq. 1 and 3. It is `ddim` with eta = 0 (Song et al. 2021 eq. 13), and on
@@ -66,7 +72,9 @@ def euler(denoise, x, schedule, ts, generator=None):
     return ddim(denoise, x, schedule, ts, generator=generator)
 
 
-def euler_ancestral(denoise, x, schedule, ts, generator=None):
+def euler_ancestral(
+    denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None
+) -> States:
     """Euler from r_t to r_down, then noise of r_up, where r_up^2 = r_s^2 (r_t^2 - r_s^2) / r_t^2 = r_s^2 - r_down^2.
 
     k-diffusion's sample_euler_ancestral. It is `ddim` with eta = 1, and so the same as `ddpm`.
@@ -74,7 +82,7 @@ def euler_ancestral(denoise, x, schedule, ts, generator=None):
     return ddim(denoise, x, schedule, ts, eta=1.0, generator=generator)
 
 
-def heun(denoise, x, schedule, ts, generator=None):
+def heun(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None) -> States:
     """Euler to s, then again from t with the mean of eps at t and at s. Karras et al. 2022 (arXiv:2206.00364) alg. 1.
 
     Of order 2, on d(x / alpha) / dr = eps. Two calls of `denoise` a step; but one, and Euler's step, to clean data
@@ -91,7 +99,7 @@ def heun(denoise, x, schedule, ts, generator=None):
         yield x
 
 
-def dpmpp_2m(denoise, x, schedule, ts, generator=None):
+def dpmpp_2m(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None) -> States:
     """x_s = (sigma_s / sigma_t) x_t + alpha_s (1 - e^-h) D, D = x_0 + h / (2 h_last) (x_0 - x_0 of the last step).
 
     Lu et al. 2022 (arXiv:2211.01095) alg. 2, h = log(r_t / r_s). Of order 2, but D = x_0 in the first step and, as in
@@ -113,7 +121,7 @@ def dpmpp_2m(denoise, x, schedule, ts, generator=None):
 _AB = (1,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24)
 
 
-def plms(denoise, x, schedule, ts, generator=None):
+def plms(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None) -> States:
     """The step of `ddim` with eps = (55 eps_t - 59 eps_1 + 37 eps_2 - 9 eps_3) / 24, eps_k being that of k steps ago.
 
     PLMS of Liu et al. 2022 (arXiv:2202.09778), begun as in Stable Diffusion (diffusers' `skip_prk_steps`): lower orders

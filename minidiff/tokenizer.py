@@ -9,7 +9,7 @@ import torch
 from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-BOS, EOS = "<|startoftext|>", "<|endoftext|>"  #  before every text; after it, and then as padding
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"  # before every text; after it, and then as padding
 # What CLIP calls a word: English contractions, runs of letters, single digits, runs of anything else but space.
 PATTERN = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
