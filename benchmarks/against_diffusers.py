@@ -28,8 +28,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 PROMPT, STEPS, GUIDANCE = "big fox in meadow", 25, 4.0
-FEWER = 8  #  steps of ddpm; python benchmarks/defaults.py --few --n 250 measures that they draw as well
-os.environ["TORCHINDUCTOR_FREEZING"] = "1"  #  --compile: weights become constants, in the order that suits each layer
+FEWER = 8  # steps of ddpm; python benchmarks/defaults.py --few --n 250 measures that they draw as well
+os.environ["TORCHINDUCTOR_FREEZING"] = "1"  # --compile: weights become constants, in the order that suits each layer
 
 COLD = {
     "minidiff": [sys.executable, "-m", "minidiff", PROMPT, "--steps", str(STEPS), "--out"],
@@ -49,7 +49,7 @@ def noise(n):
 
 def training(unet, predict, bf16):
     """A step of a batch of 32. `predict`: (x, t, context) -> the U-Net's answer."""
-    optimizer = torch.optim.AdamW(unet.parameters(), 1e-9)  #  the weights stay what they are
+    optimizer = torch.optim.AdamW(unet.parameters(), 1e-9)  # the weights stay what they are
     x, target, context = noise(32), noise(32), torch.randn(32, 24, 128, generator=torch.Generator().manual_seed(1))
     t = torch.linspace(0, 999, 32)
 
@@ -88,7 +88,7 @@ def ours(pipe, compiled=False):
         return (parts if compiled else pipe)([PROMPT] * n, **options, latents=noise(n), progress=False)
 
     @cache
-    def train(bf16):  #  memory format and attention as in minidiff.train on a CPU
+    def train(bf16):  # memory format and attention as in minidiff.train on a CPU
         unet = copy.deepcopy(pipe.unet).to(memory_format=torch.contiguous_format if bf16 else torch.channels_last)
 
         def predict(*inputs):
@@ -108,7 +108,7 @@ def theirs(folder, compiled=False):
     plain, options = pipe.unet, {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE, "height": 128, "width": 128}
     other = torch.compile(plain) if compiled else None
 
-    def draw(n, steps=STEPS, compiled=False):  #  always its usual steps
+    def draw(n, steps=STEPS, compiled=False):  # always its usual steps
         pipe.unet = other if compiled else plain
         return pipe([PROMPT] * n, latents=noise(n), **options).images
 
@@ -180,7 +180,7 @@ def main():
 
         seconds = {task: {who: [] for who in sides} for task in sides["minidiff"]}
         rates = []
-        for round_ in tqdm(range(args.rounds + 1)):  #  the first warms up
+        for round_ in tqdm(range(args.rounds + 1)):  # the first warms up
             rates.append(matrix_rate())
             for task, kept in seconds.items():
                 for who in sides if round_ % 2 else reversed(sides):

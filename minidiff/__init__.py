@@ -3,6 +3,6 @@
 
 def studio(pipe=None, **first):
     """All that the pipeline can do, in one panel, for the end of a cell. See `minidiff.play.studio.Studio`."""
-    from minidiff.play.studio import Studio  #  torch and ipywidgets are imported when they are needed
+    from minidiff.play.studio import Studio  # torch and ipywidgets are imported when they are needed
 
     return Studio(pipe, **first)

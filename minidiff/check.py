@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 
 from minidiff.checks import Exercise
-from minidiff.checks.attempt import Paper, Verdict, call, said, shown
+from minidiff.checks.attempt import CapturedOutput, Verdict, call, said, shown
 from minidiff.checks.compare import difference, kind_of, unlike
 
 _results, _hints_given = {}, {}
@@ -57,19 +57,19 @@ def exercises(lesson: int) -> dict[str, Exercise]:
 
 def check(number: str = "", *answers, seed: int | None = None) -> Result:
     """Check the answers to an exercise, show the result and return it. A `seed` gives the same inputs each time."""
-    number, paper = str(number), Paper()
+    number, output = str(number), CapturedOutput()
     try:
         exercise = _exercise(number)
         generator = torch.Generator().manual_seed(random.SystemRandom().randrange(2**31) if seed is None else seed)
         with torch.device("cpu"):  # whatever the notebook's default is: the inputs are there
-            _examine(exercise, _named(exercise, answers), generator, paper)
+            _examine(exercise, _named(exercise, answers), generator, output)
         status, message = "passed", ""
     except Verdict as verdict:
         status, message = verdict.args
     except Exception as error:
         status, message = "not right yet", f"the check itself failed, which is not your fault: {said(error)}"
-    if paper.count and status != "to do":
-        message += f"\nIt also printed {paper.count:,} characters, which are not shown here."
+    if output.count and status != "to do":
+        message += f"\nIt also printed {output.count:,} characters, which are not shown here."
     result = _results[number] = Result(number, status, message.strip())
     _show(status, str(result))
     return result
@@ -132,14 +132,14 @@ def _named(exercise, answers):
     return dict(zip(names, answers, strict=True))
 
 
-def _examine(exercise, answers, generator, paper):
+def _examine(exercise, answers, generator, output):
     """Raise Verdict unless the answers are right."""
     results = []
     for _, group in itertools.groupby(exercise.cases(generator), key=lambda case: case.name):
         cases = list(group)
-        got = [call(answers, case, paper) for case in cases]
+        got = [call(answers, case, output) for case in cases]
         expected = [call(exercise.reference, case) for case in cases]
-        if not unlike(got[0], expected[0]) and difference(call(answers, cases[0], paper), got[0], exercise.atol):
+        if not unlike(got[0], expected[0]) and difference(call(answers, cases[0], output), got[0], exercise.atol):
             text = "gives another result when it is called again with the same input; only its arguments may matter"
             raise Verdict("not right yet", f"{shown(cases[0])} {text}")
         compare = unlike if exercise.properties else difference
@@ -187,6 +187,6 @@ def _show(status, text):
 
 if __name__ == "__main__":
     from minidiff import cli
-    from minidiff.checks import room
+    from minidiff.checks import grading
 
-    cli.run(room.main)
+    cli.run(grading.main)

@@ -20,7 +20,7 @@ from answers import accepted, one_of, rejected
 
 from minidiff import cli
 from minidiff.check import check, exercises
-from minidiff.checks import room
+from minidiff.checks import grading
 from minidiff.checks.attempt import MUTATES
 from minidiff.checks.lesson01 import ScheduleComparator
 from minidiff.checks.lesson03 import VAECompressionAnalyzer as Analyzer
@@ -266,7 +266,7 @@ def test_all_notebooks_have_the_setup_cell_of_lesson_00():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", UNTOUCHED, ids=lambda path: path.name)
 def test_an_untouched_exercise_notebook_runs_to_its_end(path):
-    report = room.examine(path, 120)
+    report = grading.examine(path, 120)
     assert report["errors"] == []
     assert {found["status"] for found in report["exercises"].values()} == {"to do"}
 
@@ -294,7 +294,7 @@ def test_the_command_shows_who_passed_what(tmp_path, capsys):
     (tmp_path / "broken.ipynb").write_text("{")
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "empty.ipynb")
     before = (tmp_path / "ada.ipynb").read_bytes()
-    room.main([str(tmp_path), "--json", str(tmp_path / "all.json")])
+    grading.main([str(tmp_path), "--json", str(tmp_path / "all.json")])
     head, ada, broken, empty, hasty = capsys.readouterr().out.splitlines()
     assert head.split() == ["notebook", *exercises(1), "passed", "time", "errors"]
     assert "1 of 6" in ada and " to do  passed  to do " in ada and "cell 1: NameError" in ada
@@ -319,7 +319,7 @@ def test_the_command_says_what_is_wrong_in_one_line(arguments, text, capsys, mon
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # cli.run sets its own
     with pytest.raises(SystemExit) as stop:
-        cli.run(lambda: room.main(arguments))
+        cli.run(lambda: grading.main(arguments))
     error = capsys.readouterr().err
     assert stop.value.code == 2 and error.startswith("error: ") and error.count("\n") == 1 and text in error
 

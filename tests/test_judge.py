@@ -11,7 +11,7 @@ from minidiff.judge import (
     adherence,
     attention_iou,
     edge_f1,
-    edges,
+    edge_map,
     frechet,
     labels,
     measure,
@@ -57,7 +57,7 @@ def test_frechet_distance_of_gaussians_has_a_closed_form():
 def test_edges_are_found_within_one_pixel():
     box = np.zeros((128, 128, 3), np.uint8)
     box[40:80, 40:80] = 255
-    lines = edges(box)
+    lines = edge_map(box)
     assert lines.any() and not lines[:36].any() and not lines[45:75, 45:75].any()
     assert edge_f1(lines, lines) == 1
     assert edge_f1(np.roll(lines, 1, 0), lines) == 1

@@ -118,7 +118,7 @@ def main():
 
     def save(name, pictures, captions, columns):
         sheet = grid(pictures, columns, captions)
-        sheet.quantize(256, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)  #  a third of the bytes
+        sheet.quantize(256, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)  # a third of the bytes
         print(DOCS / name)
 
     def draw(name, prompts, seeds, captions, columns):

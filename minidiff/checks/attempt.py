@@ -28,13 +28,13 @@ class _TooLong(BaseException):  # no Exception, so that an answer's own `except 
     pass
 
 
-def call(answers, case, paper=None):
-    """What one call returns, or what is read from its printing; `paper` counts that.
+def call(answers, case, output=None):
+    """What one call returns, or what is read from its printing; `output` counts that.
 
     Raises Verdict if the answer is unfinished or does what none may do, and KeyboardInterrupt; nothing else.
     """
     head, _, method = case.name.partition(".")
-    made_with, args, mine = *copy.deepcopy((case.made_with, case.args)), Paper()
+    made_with, args, mine = *copy.deepcopy((case.made_with, case.args)), CapturedOutput()
     try:
         with _watched_randomness() as touched, contextlib.redirect_stdout(mine), contextlib.redirect_stderr(mine):
             with _limit():
@@ -50,8 +50,8 @@ def call(answers, case, paper=None):
             raise Verdict("to do", f"{case.name} is not written yet") from None
         raise Verdict("not right yet", f"{shown(case)} stopped with {said(error)}") from None
     finally:
-        if paper and not case.printed:
-            paper.count += mine.count
+        if output and not case.printed:
+            output.count += mine.count
     if value is None or value is ... or value is NotImplemented:
         if not mine.count:
             raise Verdict("to do", f"{case.name} gives nothing yet: it is unfinished, or a `return` is missing")
@@ -74,7 +74,7 @@ def _kept(value):
     return type(value)(map(_kept, value)) if type(value) in (tuple, list) else value
 
 
-class Paper(io.StringIO):
+class CapturedOutput(io.StringIO):
     """Where an answer prints: the first characters are kept, all are counted."""
 
     count = 0

@@ -8,7 +8,7 @@ import torch
 from minidiff import schedule
 from minidiff.checks import Case, Exercise
 from minidiff.checks.attempt import MUTATES
-from minidiff.checks.parts import betas, falling, methods, mistakes, uniform, whole
+from minidiff.checks.parts import betas, methods, mistakes, random_alpha_bars, uniform, whole
 from minidiff.schedule import Discrete, cosine_betas, linear_betas, scaled_linear_betas, zero_terminal_snr
 
 # 1.1 Three schedules
@@ -277,7 +277,7 @@ def _noise_cases(g):
                 torch.randn(shape, generator=g, dtype=dtype),
                 torch.randn(shape, generator=g, dtype=dtype),
                 torch.cat([torch.tensor([20]), torch.randint(1, 20, shape[:1], generator=g)])[: shape[0]],
-                falling(g, 20),
+                random_alpha_bars(g, 20),
             ),
         )
         for shape, dtype in zip(shapes, (torch.float32, torch.float64, torch.float32), strict=True)

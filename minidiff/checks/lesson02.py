@@ -12,7 +12,7 @@ from minidiff import denoise, sample
 from minidiff.checks import Case, Exercise
 from minidiff.checks.attempt import MUTATES
 from minidiff.checks.lesson01 import alpha_bars
-from minidiff.checks.parts import falling, methods, mistakes, uniform, whole
+from minidiff.checks.parts import methods, mistakes, random_alpha_bars, uniform, whole
 from minidiff.schedule import Discrete, linear_betas, scaled_linear_betas
 from minidiff.unet import ResnetBlock, UpBlock, Upsample, timestep_embedding
 
@@ -471,7 +471,7 @@ def _loss_cases(g):
         net, weight = _net(g, dtype)
         x0, eps = (torch.randn(shape, generator=g, dtype=dtype) + m for m in (0.7, 0))
         t = torch.cat([torch.tensor([1, 20]), torch.randint(2, 20, (shape[0] - 2,), generator=g)])
-        args = net, x0, t, eps, falling(g, 20)
+        args = net, x0, t, eps, random_alpha_bars(g, 20)
         cases.append(Case("ddpm_loss", args, read=_gradient(weight) if learns else None))
     return cases
 
@@ -645,12 +645,12 @@ def ddpm_sample(net, x, alpha_bar, noises):
 def _step_cases(g):
     def step(t, T, shape, dtype):
         x, eps, noise = (m * torch.randn(shape, generator=g, dtype=dtype) for m in (2, 1, 1))
-        return Case("ancestral_step", (x, eps, t, falling(g, T), noise))
+        return Case("ancestral_step", (x, eps, t, random_alpha_bars(g, T), noise))
 
     def draw(T, shape, dtype):
         net, _ = _net(g, dtype)
         x, noises = torch.randn(shape, generator=g, dtype=dtype), torch.randn(T, *shape, generator=g, dtype=dtype)
-        return Case("ddpm_sample", (net, x, falling(g, T), noises))
+        return Case("ddpm_sample", (net, x, random_alpha_bars(g, T), noises))
 
     return [
         step(whole(g, 4, 11), 12, (2, 3, 4, 5), torch.float64),

@@ -864,9 +864,9 @@ def planted(g, layers=((4, 8), (4, 4), (4, 8)), tokens=12):
     words, objects, maps = [1, 2, 3, 4, 5], [1, 3], []
     for heads, side in layers:
         scores = torch.zeros(heads, side * side, tokens)
-        scores[..., 0], scores[..., 6:] = 3.0, 1.0  #  start, end and padding take most
+        scores[..., 0], scores[..., 6:] = 3.0, 1.0  # start, end and padding take most
         glow = F.interpolate(torch.randn(heads, 1, 3, 3, generator=g), size=side, mode="bilinear").flatten(1)
-        scores[..., words] += 3 * glow[..., None]  #  where this head looks, whichever word it reads
+        scores[..., words] += 3 * glow[..., None]  # where this head looks, whichever word it reads
         good = 3 * (torch.rand(heads, generator=g) < 0.35)
         for word, mask in zip(objects, masks, strict=True):
             scores[..., word] += good[:, None] * F.adaptive_avg_pool2d(mask[None].float(), side).flatten()

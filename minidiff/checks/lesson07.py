@@ -207,7 +207,7 @@ def _sampler_cases(name):
         middle = whole(g, 14, 19)
         return [
             case([30, 24, middle, 9, 4, 0], 2, 3, 4),
-            case([28, 20, middle - 4, 5], 3, 5),  #  does not end in clean data
+            case([28, 20, middle - 4, 5], 3, 5),  # does not end in clean data
             case([30, 21, 13, 6, 0], 2, 2, 3, 3, dtype=torch.float32),
             case([25, 0], 4, 2),
         ]
@@ -609,7 +609,7 @@ _DPM = Exercise(
 
 def _list_cases(g):
     def odd():
-        return 2 * whole(g, 2, 15) + 1  #  so that no time lies halfway between two whole ones
+        return 2 * whole(g, 2, 15) + 1  # so that no time lies halfway between two whole ones
 
     return [
         *(Case("trailing", (T, n)) for T, n in ((1000, 25), (1000, 7), (1000, odd()), (whole(g, 300, 900), odd()))),

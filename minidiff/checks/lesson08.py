@@ -8,7 +8,7 @@ import torch
 
 from minidiff.checks import Case, Exercise
 from minidiff.checks.attempt import MUTATES
-from minidiff.checks.parts import falling, mistakes, uniform, whole
+from minidiff.checks.parts import mistakes, random_alpha_bars, uniform, whole
 from minidiff.denoise import V, loss
 from minidiff.schedule import Discrete
 from minidiff.train import Run
@@ -57,9 +57,9 @@ def _loss_cases(g):
         mean, eps = torch.randn(2, b, 4, side, side, generator=g, dtype=dtype)
         states = torch.randn(b, 5, 6, generator=g, dtype=dtype)
         empty = torch.randn(1, 5, 6, generator=g, dtype=dtype)
-        left_out = torch.randperm(b, generator=g) < 1  #  one of them, so that all, none and the others differ
+        left_out = torch.randperm(b, generator=g) < 1  # one of them, so that all, none and the others differ
         t = torch.randperm(T - 2, generator=g)[:b] + 2
-        args = (_toy, 2 * mean + 1, uniform(g, 0.3, 0.6), states, empty, left_out, t, eps, falling(g, T))
+        args = (_toy, 2 * mean + 1, uniform(g, 0.3, 0.6), states, empty, left_out, t, eps, random_alpha_bars(g, T))
         cases.append(Case("training_loss", args))
     return cases
 

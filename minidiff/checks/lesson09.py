@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from minidiff.canvas import Canvas
 from minidiff.checks import Case, Exercise
 from minidiff.checks.attempt import MUTATES
-from minidiff.checks.parts import falling, mistakes, uniform, whole
+from minidiff.checks.parts import mistakes, random_alpha_bars, uniform, whole
 from minidiff.guide import inpaint
 from minidiff.pipeline import SCHEDULE, StableDiffusion
 from minidiff.sample import ddim
@@ -52,11 +52,11 @@ def _start_cases(g):
     ):
         n, T = whole(g, 10, 14), whole(g, 40, 60)
         chosen = torch.randperm((T - 1) // 2, generator=g)[:n].sort(descending=True).values
-        times = 2 * (chosen + 1)  #  the next time is not just the one before
+        times = 2 * (chosen + 1)  # the next time is not just the one before
         strength = (whole(g, math.ceil(low * n), int(high * n)) + part) / n
         z, eps = torch.randn(2, whole(g, 2, 3), 4, whole(g, 3, 5), whole(g, 3, 5), generator=g, dtype=dtype)
         times = torch.cat([times, torch.zeros(1)]).double()
-        cases.append(Case("start", (2 * z + 1, eps, falling(g, T), times, strength)))
+        cases.append(Case("start", (2 * z + 1, eps, random_alpha_bars(g, T), times, strength)))
     return cases
 
 

@@ -22,7 +22,7 @@ def betas(g, T):
     return uniform(g, 0.01, 0.2, T).sort().values
 
 
-def falling(g, T):
+def random_alpha_bars(g, T):
     """alpha-bars from 1 down, T + 1 of them."""
     return Discrete(betas(g, T)).alpha_bar
 

@@ -1,4 +1,4 @@
-"""python -m minidiff.check NOTEBOOK ...: who has passed what, for whoever teaches a room."""
+"""python -m minidiff.check NOTEBOOK ...: who has passed what, for whoever teaches."""
 
 import json
 import re
