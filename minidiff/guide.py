@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from minidiff.denoise import Cond
+from minidiff.schedule import Time
 
 
 def cfg(denoise: Callable, cond: Cond, uncond: Cond, scale: float) -> Callable:
@@ -44,7 +45,7 @@ def controlled(unet: Callable, controlnet: Callable, hint: Tensor, scale: float 
     guided batch, [uncond, cond], it steers both halves. `unet` may be a controlled one: their residuals add up.
     """
 
-    def net(x, t, context=None, residuals=None):
+    def net(x: Tensor, t: Time, context: Cond = None, residuals: list[Tensor] | None = None) -> Tensor:
         if len(x) % len(hint):
             raise ValueError(f"got {len(hint)} hints for a batch of {len(x)}: give one, or one for each picture")
         hints = hint.to(x).repeat(len(x) // len(hint), 1, 1, 1)

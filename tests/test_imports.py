@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "minidiff"
-TREE = re.search(r"^minidiff/\n(.*?)^notebooks/", (ROOT / "README.md").read_text(), re.M | re.S)[1]
+TREE = re.search(r"^minidiff/\n(.*?)^notebooks/", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)[1]
 ORDER = {name: i for i, line in enumerate(TREE.splitlines()) for name in re.findall(r"\b(\w+)(?:\.py|/)", line)}
 MODULES = {path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"}
 
