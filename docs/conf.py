@@ -70,16 +70,21 @@ smartquotes_action = "D"  # a dash for --; quotes and dots stay as they are
 
 
 def read_source(app, name, source):
-    """The start page gets the sidebar; a notebook a link to itself, a folded first cell, and names for its pictures."""
+    """The start page gets the sidebar; a notebook a link to itself, names for its pictures and its folded cells."""
     if name == root_doc:
         source[0] += SIDEBAR
     elif Path(app.srcdir, f"{name}.ipynb").exists():
         notebook = json.loads(source[0])
-        for cell in notebook["cells"]:
-            if "alt" in cell["metadata"]:
-                cell["metadata"]["mystnb"] = {"image": {"alt": cell["metadata"]["alt"]}}
         setup = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
-        setup["metadata"]["tags"] = [*setup["metadata"].get("tags", []), "hide-input"]
+        for cell in notebook["cells"]:
+            about = cell["metadata"]
+            if "alt" in about:
+                about["mystnb"] = {"image": {"alt": about["alt"]}}
+            if cell is setup:
+                about["tags"] = [*about.get("tags", []), "hide-input"]
+            if "hide-input" in about.get("tags", []):
+                title = re.match(r"# @title (.*)", "".join(cell["source"]))
+                about.setdefault("mystnb", {})["code_prompt_show"] = title[1] if title else nb_code_prompt_show
         link = f"This page is a notebook, {{download}}`{Path(name).name}.ipynb`. To run it, type `make lab`."
         notebook["cells"].insert(1, {"cell_type": "markdown", "id": "link", "metadata": {}, "source": link})
         source[0] = json.dumps(notebook)

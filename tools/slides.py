@@ -6,8 +6,8 @@ python tools/slides.py 03 07      those whose name starts so
 A heading begins a column of slides; each text, with the cells below it, is a slide in it. Of a text the slide shows
 headings, lists, formulas, tables, the first sentences and each "Guess"; the speaker's notes hold all of it. Code of up
 to 26 lines is shown; longer code only where it prints and draws nothing, some definitions at a time. Tags of a cell say
-otherwise: `skip` leaves it out, `notes` puts it in the notes, `whole` shows all of a text, `result` shows what a cell
-prints and draws without its code.
+otherwise: `skip` leaves it out, `notes` puts it in the notes, `whole` shows all of a text, `hide-input`, by which cells
+are folded elsewhere, shows what a cell prints and draws without its code.
 """
 
 import ast
@@ -99,12 +99,14 @@ def code_slides(cell, tags, above):
     outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
     count = len(source.splitlines())
-    code = [] if "result" in tags or outputs and count > LINES else list(pages(source))
+    code = [] if "hide-input" in tags or outputs and count > LINES else list(pages(source))
     for i, page in enumerate(code):
         yield placed(new_code_cell(page), "-" if above and i == 0 and count <= BELOW else "subslide")
     below = "**Guess" not in above and (count <= SHORT if code else bool(above))
     for some in one_picture_each(outputs):
-        yield placed(new_code_cell(source, outputs=some, metadata={"tags": ["result"]}), "-" if below else "subslide")
+        yield placed(
+            new_code_cell(source, outputs=some, metadata={"tags": ["hide-input"]}), "-" if below else "subslide"
+        )
         below = False
     if outputs and not code:
         yield placed(new_markdown_cell(f"```python\n{source}\n```"), "notes")
@@ -142,7 +144,7 @@ def write(path, folder):
     lesson = nbformat.read(path, as_version=4)
     exporter = SlidesExporter(template_file=str(ROOT / "tools" / "slides.html.j2"))
     exporter.register_preprocessor("nbconvert.preprocessors.TagRemovePreprocessor", enabled=True)
-    exporter._preprocessors[-1].remove_input_tags = {"result"}
+    exporter._preprocessors[-1].remove_input_tags = {"hide-input"}
     reveal = ("sphinx_revealjs", "_static", "revealjs")
     resources = {
         "title": lesson.cells[0].source.splitlines()[0].lstrip("# "),
