@@ -39,7 +39,7 @@ def schedules(picture: Image.Image) -> Dials:
         at = 10 * schedule.snr(t).log10().item()
         fig, (left, middle, right) = plt.subplots(1, 3, figsize=(8.4, 2.6), dpi=80, layout="none")
         fig.subplots_adjust(0.01, 0.18, 0.99, 0.88, wspace=0.2)  # a layout by matplotlib takes as long as the rest
-        left.imshow(show.to_pil(schedule.add_noise(x0, eps, t))[0])
+        left.imshow(show.to_pil(schedule.add_noise(x0, eps, t))[0], interpolation="nearest")
         left.set(xticks=[], yticks=[], title=f"t = {t} of {T}")
         for curve, name, colour, style in ((alpha, "alpha", "#0072B2", "-"), (sigma, "sigma", "#D55E00", "--")):
             middle.plot(ts, curve, style, color=colour, label=name)
