@@ -19,7 +19,11 @@ import pytest
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="makes symbolic links, for which Windows wants rights")
 ROOT = Path(__file__).resolve().parent.parent
-SETUP = nbformat.read(ROOT / "notebooks" / "00_start_here.ipynb", as_version=4).cells[1].source
+FORMS = {  # the cell without its minutes: one while another is replaced by it, two
+    re.sub(r"^MINUTES = .*|lesson\(.*\)$", "", cell, flags=re.MULTILINE): (path.stem, cell)
+    for path in sorted(ROOT.glob("notebooks/??_*.ipynb"), reverse=True)
+    for cell in [nbformat.read(path, as_version=4).cells[1].source]
+}
 COLAB = "import google.colab"  # loaded before the first cell there
 WHERE = "import minidiff.pipeline; print(minidiff.pipeline.__file__)"
 DRAW = """
@@ -41,6 +45,11 @@ def wheel(tmp_path_factory):
     subprocess.run(command, check=True)
     (wheel,) = folder.glob("minidiff-*.whl")
     return wheel
+
+
+@pytest.fixture(params=[cell for _, cell in FORMS.values()], ids=[name for name, _ in FORMS.values()])
+def setup(request):
+    return request.param
 
 
 @pytest.fixture
@@ -76,23 +85,23 @@ def test_the_wheel_holds_the_package_its_weights_and_its_licences(wheel):
     assert {"LICENSE", "DATA_CARD.md"} <= {name.split("/")[-1] for name in names}
 
 
-def test_in_colab_the_cell_installs_what_the_variable_names(room, wheel):
-    _, setup, where, size = run(room, COLAB, SETUP, WHERE, DRAW, MINIDIFF_SOURCE=str(wheel))
-    assert " · scale: colab · " in setup.splitlines()[-1]
+def test_in_colab_the_cell_installs_what_the_variable_names(room, wheel, setup):
+    _, said, where, size = run(room, COLAB, setup, WHERE, DRAW, MINIDIFF_SOURCE=str(wheel))
+    assert " · scale: colab · " in said.splitlines()[-1]
     assert Path(where.strip()).is_relative_to(room / ".venv")
     assert size == "(128, 128)\n"
 
 
-def test_in_colab_with_an_uploaded_wheel_the_cell_installs_nothing_more(room, wheel):
+def test_in_colab_with_an_uploaded_wheel_the_cell_installs_nothing_more(room, wheel, setup):
     shutil.copy(wheel, room)
     (upload,) = re.findall(r"%pip install .*", (ROOT / "README.md").read_text(encoding="utf-8"))
-    pip, _, setup, where = run(room, upload, COLAB, SETUP, WHERE, MINIDIFF_SOURCE="nowhere")
+    pip, _, said, where = run(room, upload, COLAB, setup, WHERE, MINIDIFF_SOURCE="nowhere")
     assert "ERROR" not in pip
-    assert setup.startswith("device: ") and setup.count("\n") == 1
+    assert said.startswith("device: ") and said.count("\n") == 1
     assert Path(where.strip()).is_relative_to(room / ".venv")
 
 
-def test_elsewhere_the_cell_installs_nothing_and_says_what_to_do(room, wheel):
-    setup, where = run(room, SETUP, WHERE, MINIDIFF_SOURCE=str(wheel))
-    assert setup.startswith("'minidiff' is not installed for this kernel: run `make lab` in the course folder")
+def test_elsewhere_the_cell_installs_nothing_and_says_what_to_do(room, wheel, setup):
+    said, where = run(room, setup, WHERE, MINIDIFF_SOURCE=str(wheel))
+    assert said.startswith("'minidiff' is not installed for this kernel: run `make lab` in the course folder")
     assert where == "No module named 'minidiff'"

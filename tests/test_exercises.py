@@ -257,12 +257,6 @@ def test_an_exercise_notebook_holds_no_answer_and_keeps_the_readers(path):
                 assert not names & {made, stored, *imported}, cell.source
 
 
-def test_all_notebooks_have_the_setup_cell_of_lesson_00():
-    minutes = re.compile(r"^MINUTES = .*", re.MULTILINE)
-    (setup,) = {minutes.sub("", code_of(path)[0].source) for path in ROOT.glob("*s/??_*.ipynb")}
-    assert "import minidiff" in setup
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("path", UNTOUCHED, ids=lambda path: path.name)
 def test_an_untouched_exercise_notebook_runs_to_its_end(path):
