@@ -81,7 +81,7 @@ def read_source(app, name, source):
             if "alt" in about:
                 about["mystnb"] = {"image": {"alt": about["alt"]}}
             if cell is setup:
-                about["tags"] = [*about.get("tags", []), "hide-input"]
+                about["tags"] = sorted({*about.get("tags", []), "hide-input"})
             if "hide-input" in about.get("tags", []):
                 title = re.match(r"# @title (.*)", "".join(cell["source"]))
                 about.setdefault("mystnb", {})["code_prompt_show"] = title[1] if title else nb_code_prompt_show

@@ -144,14 +144,17 @@ def test_the_site_folds_them_under_their_titles(tmp_path):
     pytest.importorskip("furo", reason="the extra `site` is not installed")
     (tmp_path / "README.md").write_text("# Start\n")
     (tmp_path / "notebooks").mkdir()
-    cells = [new_markdown_cell("# 01"), new_code_cell("x = 1"), new_code_cell("y = 2")]
-    cells += [new_code_cell("# @title Plot: both curves\nz = 3", metadata=FOLDED)]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_a.ipynb")
+    for name, setup in (("a", new_code_cell("x = 1")), ("b", new_code_cell("# @title Setup\nx = 1", metadata=FOLDED))):
+        plot = new_code_cell("# @title Plot: both curves\nz = 3", metadata=FOLDED)
+        cells = [new_markdown_cell("# 01"), setup, new_code_cell("y = 2"), plot]
+        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
     command = [sys.executable, "-m", "sphinx", "-q", "-c", ROOT / "docs", tmp_path, tmp_path / "site"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    page = (tmp_path / "site" / "notebooks" / "01_a.html").read_text(encoding="utf-8")
-    titles = re.findall(r'<p class="collapsed admonition-title">(.*?)</p>', page)
-    assert titles == ["Show the code", "Plot: both curves"]
+    result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    assert "invalid" not in result.stderr
+    for name, first in (("a", "Show the code"), ("b", "Setup")):
+        page = (tmp_path / "site" / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
+        titles = re.findall(r'<p class="collapsed admonition-title">(.*?)</p>', page)
+        assert titles == [first, "Plot: both curves"]
 
 
 def packed(picture):
