@@ -1,6 +1,7 @@
 """The command line: pictures from prompts, and from pictures."""
 
 import argparse
+import io
 import os
 import sys
 import time
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from minidiff import infotext
 from minidiff.cli import CONTROLS, Parser, number, run
+from minidiff.pictures import read
 
 EXAMPLES = """examples:
   python -m minidiff "big red apple on blue" --out apple.png
@@ -18,6 +21,7 @@ EXAMPLES = """examples:
   python -m minidiff "bee above apple on blue" --image apple.png --mask mask.png
   python -m minidiff "red apple on blue" --image apple.png --margins 32 0 32 0
   python -m minidiff "green pear on blue" --control lines scribble.png
+  python -m minidiff --again apple.png --seed 4
 
 The model knows these sentences (objects, styles and places: DATA_CARD.md):
   [sketch|silhouette|pixel art of] [small|big] OBJECT [at left|at right|at top|at bottom] PLACE
@@ -25,16 +29,21 @@ The model knows these sentences (objects, styles and places: DATA_CARD.md):
 
 Samplers: {samplers}
 """
+# What may be written in a picture's file -> the option that says the same, or that has to give the file of that hash
+OPTIONS = {"Steps": "--steps", "CFG scale": "--guidance", "Seed": "--seed", "Denoising strength": "--strength"}
+OPTIONS |= {"Negative prompt": "--negative"}
+FILES = {"Model hash": "--weights", "Image hash": "--image", "Mask hash": "--mask"}
+FILES |= {"ControlNet hash": "--control", "Hint hash": "--control"}
 
 
-def arguments(argv: list[str] | None) -> argparse.Namespace:
+def arguments(argv: list[str]) -> argparse.Namespace:
     parser = Parser(
         "python -m minidiff",
         description="Draw pictures from prompts; several prompts make a grid.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("prompt", nargs="+", help="what to draw")
+    parser.add_argument("prompt", nargs="*", help="what to draw")
     parser.add_argument("--out", type=Path, default=Path("minidiff.png"), help="picture file to write (%(default)s)")
     parser.add_argument(
         "--seed", type=number(int, 0, 2**63 - 1), default=0, help="same seed, same picture (%(default)s)"
@@ -43,6 +52,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--guidance", type=number(float, 0, 100), default=4.0, help="1 is none (%(default)s)")
     parser.add_argument("--sampler", metavar="NAME", default="ddim", help="one of those below (%(default)s)")
     parser.add_argument("--negative", default="", metavar="PROMPT", help="what to keep away from")
+    for side in ("height", "width"):
+        parser.add_argument(
+            f"--{side}", type=number(int, 1), metavar="PIXELS", help="a multiple of 8; what was trained, if not given"
+        )
     parser.add_argument(
         "--image", type=Path, metavar="FILE", help="redraw this picture, instead of drawing from nothing"
     )
@@ -72,40 +85,73 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "--weights", default="openmoji", metavar="FOLDER", help="your own weights, not the shipped ones"
     )
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
+    parser.add_argument(
+        "--again",
+        type=Path,
+        metavar="PNG",
+        help="draw this picture of minidiff's again; other options that are given beside it change what was drawn",
+    )
     args = parser.parse_args(argv)
+    before = infotext.of_file("--again", args.again) if args.again else []
+    if before:
+        parser.set_defaults(prompt=[settings["Prompt"] for settings in before])
+        args = parser.parse_args([*options_of(args.again, before), *argv])
+    args.before = before[0] if before else {}
+    if not args.prompt:
+        parser.error("the following arguments are required: prompt")
     for kind, _ in args.control:
         if kind not in CONTROLS:
             parser.error(f"argument --control: got {kind}, expected {' or '.join(CONTROLS)}, and a picture file")
     return args
 
 
+def options_of(path: Path, drawn: list[dict[str, str]]) -> list[str]:
+    """The options that drew these pictures, all at once, but for the files."""
+    first = drawn[0]
+    for i, settings in enumerate(drawn):
+        own = {"Prompt": first["Prompt"], "Seed": first.get("Seed")}
+        if settings | own != first or settings.get("Seed") != str(int(first.get("Seed", 0)) + i):
+            raise ValueError(f"--again is {path}, whose pictures were not drawn at once: give one that minidiff wrote")
+    options = [f"{option}={first[key]}" for key, option in OPTIONS.items() if first.get(key)]
+    names = {theirs: own for own, theirs in infotext.SAMPLERS.items()}
+    options += [f"--sampler={names.get(first[key], first[key])}" for key in ("Sampler",) if key in first]
+    if "Size" in first and "Image hash" not in first:
+        width, _, height = first["Size"].partition("x")
+        options += [f"--width={width}", f"--height={height}"]
+    if "Margins" in first:
+        options += ["--margins", *first["Margins"].split()]
+    if "ControlNet weight" in first:
+        options += [f"--control-scale={first['ControlNet weight'].split()[0]}"]
+    return options
+
+
 def check_writable(path: Path) -> None:
     """Before minutes are spent drawing: can a picture be written there?"""
-    if path.suffix.lower() not in Image.registered_extensions():
-        raise ValueError(f"--out is {path}, expected a picture file: name it .png or .jpg")
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise ValueError(f"--out is {path}, which cannot be written: give a file in a folder that exists and is yours")
-
-
-def read(option: str, path: Path | None) -> Image.Image | None:
-    """The picture in a file. ValueError, naming the option, if there is none."""
-    if path is None:
-        return None
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
-    except FileNotFoundError as error:
-        raise ValueError(f"{option} is {path}, and there is no such file") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  #  what Pillow raises for damaged files
-        raise ValueError(f"{option} is {path}, which cannot be read as a picture: {error}") from error
+        Image.new("RGB", (8, 8)).save(io.BytesIO(), Image.registered_extensions().get(path.suffix.lower()))
+    except Exception as error:  # Pillow can only read some formats, or writes no colours, and says so in many ways
+        raise ValueError(f"--out is {path}, expected a picture file: name it .png or .jpg") from error
+    try:
+        if path.exists() and (path.is_dir() or not os.access(path, os.W_OK)):
+            raise PermissionError
+        part_of(path).touch()
+        part_of(path).unlink()
+    except OSError as error:
+        what = "which cannot be written: give a file in a folder that exists and is yours"
+        raise ValueError(f"--out is {path}, {what}") from error
+
+
+def part_of(path: Path) -> Path:
+    """Where a picture is written, to take its place when it is whole."""
+    return path.with_name(f".{path.stem}.part{path.suffix}")
 
 
 def main(argv: list[str] | None = None) -> None:
     start = time.perf_counter()
-    args = arguments(argv)
+    args = arguments(sys.argv[1:] if argv is None else argv)
     check_writable(args.out)
-    image, mask = read("--image", args.image), read("--mask", args.mask)
+    image = read("--image", args.image) if args.image else None
+    mask = read("--mask", args.mask) if args.mask else None
     hints = [read("--control", Path(file)) for _, file in args.control]
 
     # torch takes seconds to import: not before the arguments are known to be right
@@ -120,24 +166,31 @@ def main(argv: list[str] | None = None) -> None:
     pipe = StableDiffusion.from_pretrained(args.weights, device=args.device)
     files = [find_weights(args.weights) / f"{kind}.safetensors" for kind, _ in args.control]
     controlnets = [load(ControlNet, file, pipe.device) for file in files]
-    images = pipe(
-        args.prompt,
-        args.negative,
+    options = dict(
+        prompt=args.prompt,
+        negative_prompt=args.negative,
         steps=args.steps,
         guidance=args.guidance,
         sampler=SAMPLERS[args.sampler],
         seed=args.seed,
+        height=args.height,
+        width=args.width,
         image=image,
         strength=args.strength,
         mask=mask,
-        margins=tuple(args.margins) if args.margins else None,
+        margins=args.margins,
         control=[(*pair, args.control_scale) for pair in zip(controlnets, hints, strict=True)],
-        progress=sys.stderr.isatty(),
     )
+    found = infotext.hashes(pipe, **options) if args.before else {}
+    for key, option in FILES.items():
+        if key in args.before and found.get(key) != args.before[key]:
+            was = f"was drawn with a file of {key.lower()} {args.before[key]}"
+            raise ValueError(f"--again is {args.again}, which {was}: give it by {option}")
+    images = pipe(**options, progress=sys.stderr.isatty())
     picture = images[0] if len(images) == 1 else grid(images, captions=args.prompt)
-    part = args.out.with_name(f".{args.out.stem}.part{args.out.suffix}")
+    part = part_of(args.out)
     try:
-        picture.save(part)
+        picture.save(part, pnginfo=infotext.chunks(infotext.texts(pipe, images, **options)))
         part.replace(args.out)
     finally:
         part.unlink(missing_ok=True)

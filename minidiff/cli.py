@@ -15,7 +15,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def error(self, message: str):
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
 
     def format_help(self) -> str:
         from minidiff.sample import SAMPLERS  # imports torch, which takes seconds: for --help, but not for an error
@@ -44,6 +44,7 @@ def number(kind: type, low: float = -float("inf"), high: float = float("inf")) -
 def run(main: Callable[[], None], interrupted: str = "stopped") -> None:
     """Call main; what a person can put right becomes one line and exit code 2, without a traceback."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no valid Unicode
     try:
         main()
     except KeyboardInterrupt:

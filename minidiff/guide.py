@@ -13,15 +13,21 @@ def cfg(denoise: Callable, cond: Cond, uncond: Cond, scale: float) -> Callable:
     """guided(x, t) = x_0(uncond) + scale (x_0(cond) - x_0(uncond)). Ho & Salimans 2022 (arXiv:2207.12598) eq. 6.
 
     Their w is scale - 1; on eps it is the same, as x_0 is linear in eps. cond and uncond are tensors whose first
-    dimension is B or 1, such as (B, tokens, width). One call of `denoise`, on [uncond, cond]; at scale 1 on cond alone.
+    dimension is B or 1, such as (B, tokens, width), or tuples of such tensors. One call of `denoise`, on [uncond,
+    cond]; at scale 1 on cond alone.
     """
 
+    def batch(n, *parts):
+        """The conditions of n samples, one after the other: tensors, or tuples of them."""
+        if isinstance(parts[0], tuple):
+            return tuple(batch(n, *each) for each in zip(*parts, strict=True))
+        return torch.cat([c.expand(n, *c.shape[1:]) for c in parts])
+
     def guided(x, t):
-        both = [c.expand(len(x), *c.shape[1:]) for c in (uncond, cond)]
         if scale == 1:
-            return denoise(x, t, both[1])
+            return denoise(x, t, batch(len(x), cond))
         times = torch.cat([t, t]) if torch.is_tensor(t) and t.ndim else t
-        x0_uncond, x0_cond = denoise(torch.cat([x, x]), times, torch.cat(both)).chunk(2)
+        x0_uncond, x0_cond = denoise(torch.cat([x, x]), times, batch(len(x), uncond, cond)).chunk(2)
         return x0_uncond + scale * (x0_cond - x0_uncond)
 
     return guided

@@ -1,7 +1,7 @@
 """Everything that happens while a picture is drawn: what notebooks and widgets draw from."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from minidiff.canvas import Canvas
 from minidiff.guide import cfg
 
 
@@ -17,10 +18,10 @@ class Call:
     """One call of the denoiser on B pictures; tensors are latents, (B, 4, H / 8, W / 8), on the CPU."""
 
     t: float
-    x: Tensor  #           the state it was given
-    x0: Tensor  #          its estimate of the clean latents, guided
-    x0_cond: Tensor  #     the same for the prompt alone
-    x0_uncond: Tensor | None  #                       and for the negative prompt; None at guidance 1, which needs none
+    x: Tensor  # the state it was given
+    x0: Tensor  # its estimate of the clean latents, guided
+    x0_cond: Tensor  # the same for the prompt alone
+    x0_uncond: Tensor | None  # and for the negative prompt; None at guidance 1, which needs none
     attention: dict[str, Tensor] = field(default_factory=dict)
     """Cross-attention layer -> (B, h * w, N), mean over heads: how much each position looks at each token."""
     control: list[list[Tensor]] = field(default_factory=list)
@@ -32,18 +33,33 @@ class Trace:
     """Everything that happened while pictures were drawn."""
 
     prompts: list[str]
-    tokens: list[list[str]]  #     of each prompt, N with start, end and padding
-    context: Tensor  #             (B, N, D), the text states that the U-Net reads
-    times: Tensor  #               (steps + 1,), descending to 0
-    states: list[Tensor] = field(default_factory=list)  #   steps + 1 latents, from pure noise to the picture's
-    calls: list[Call] = field(default_factory=list)  #      one a step, or more, by the sampler
+    tokens: list[list[str]]  # of each prompt, N with start, end and padding
+    context: Tensor  # (B, N, D), the text states that the U-Net reads
+    times: Tensor  # (steps + 1,), descending to 0
+    states: list[Tensor] = field(default_factory=list)  # steps + 1 latents, from pure noise to the picture's
+    calls: list[Call] = field(default_factory=list)  # one a step, or more, by the sampler
     images: list[Image.Image] = field(default_factory=list)
+
+
+class Drawing(Iterator):
+    """Pictures while they are drawn: each next() is a step, and gives (state, estimate of x_0)."""
+
+    def __init__(self, steps: Iterator, trace: Trace, decode: Callable, canvas: Canvas | None):
+        self.steps, self.trace, self.decode, self.canvas = steps, trace, decode, canvas
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        return next(self.steps)
+
+    def images(self) -> list[Image.Image]:
+        """The pictures of the last state so far; what was to be kept of an image is kept, pixel for pixel."""
+        drawn = self.decode(self.trace.states[-1])
+        return drawn if self.canvas is None else self.canvas.paste(drawn)
 
 
 def traced_cfg(
     denoise: Callable,
-    cond: Tensor,
-    uncond: Tensor,
+    cond: Tensor | tuple[Tensor, ...],
+    uncond: Tensor | tuple[Tensor, ...],
     scale: float,
     unet: nn.Module,
     controlnets: list[nn.Module],
@@ -53,18 +69,18 @@ def traced_cfg(
     layers = {name: layer for name, layer in unet.named_modules() if name.endswith("attn2")}
 
     def guided(x: Tensor, t) -> Tensor:
-        parts, attention, control = [], {}, []
+        n, parts, attention, control = len(x), [], {}, []
 
         def parted(x, t, context):
             out = denoise(x, t, context)
-            parts.extend(out.cpu().chunk(len(out) // len(cond)))
+            parts.extend(out.cpu().chunk(len(out) // n))
             return out
 
         def look(name):
-            return lambda layer, args, out: attention.update({name: layer.maps(*args)[-len(cond) :].mean(1).cpu()})
+            return lambda layer, args, out: attention.update({name: layer.maps(*args)[-n:].mean(1).cpu()})
 
         def keep(layer, args, residuals):
-            control.append([residual[-len(cond) :].cpu() for residual in residuals])
+            control.append([residual[-n:].cpu() for residual in residuals])
 
         hooks = [layer.register_forward_hook(look(name)) for name, layer in layers.items()]
         hooks += [controlnet.register_forward_hook(keep) for controlnet in set(controlnets)]
@@ -83,5 +99,5 @@ def traced_cfg(
 
 def _uncompiled() -> AbstractContextManager:
     """Compiled modules run as they were written, as their hooks are not called otherwise."""
-    compiler_is_loaded = "torch._dynamo" in sys.modules  #  or else nothing is compiled, and loading it takes a second
+    compiler_is_loaded = "torch._dynamo" in sys.modules  # or else nothing is compiled, and loading it takes a second
     return torch.compiler.set_stance("force_eager") if compiler_is_loaded else nullcontext()

@@ -1,12 +1,15 @@
 """Image to image, inpainting, outpainting and control, by the shipped weights: what must hold whatever they draw."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from minidiff import data, judge, sample
-from minidiff.controlnet import ControlNet
+from minidiff.arguments import skipped_steps
+from minidiff.controlnet import ControlNet, ControlNetConfig
 from minidiff.convert import load
 from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.show import to_pil, to_tensor
@@ -43,7 +46,7 @@ def test_more_strength_changes_more(pipe, image):
 def test_the_steps_that_are_done_are_the_last_ones(pipe, image):
     trace = draw(pipe, PROMPTS[0], image=image, strength=0.59, steps=10, trace=True)
     assert trace.times.tolist() == [500, 400, 300, 200, 100, 0] and len(trace.calls) == 5
-    with torch.no_grad():  #  the state it starts from is the image's, noised
+    with torch.no_grad():  # the state it starts from is the image's, noised
         known = pipe.vae.encode(to_tensor([image])).mean * pipe.vae.config.scaling_factor
     alpha, sigma = (a.item() for a in pipe.schedule(500))
     eps = (trace.states[0] - alpha * known) / sigma
@@ -170,28 +173,62 @@ def test_everything_at_once(pipe, image, controlnet):
     (dict(image=[Image.new("RGB", (128, 128))] * 2), "expected a PIL image, or a list of 1"),
     (dict(image=Image.new("RGB", (100, 128))), "the image is 100x128 pixels, expected multiples of 8"),
     (dict(image=True, mask=np.ones((64, 128), bool)), "the mask is 128x64 pixels, expected the image's 128x128"),
-    (dict(image=True, mask=np.ones((128, 128, 3), bool)), "the mask has shape .128, 128, 3., expected .height, width."),
+    (dict(image=True, mask=np.ones((128, 128, 3), bool)), "the mask is ndarray of shape .128, 128, 3., expected"),
     (dict(image=True, mask=np.zeros((128, 128))), "nothing in the mask is white"),
     (dict(image=True, mask=np.ones((128, 128), np.uint8)), "nothing in the mask is white, expected white .255, True"),
     (dict(image=True, margins=(1, 0, 0, 0)), "the image with its margins is 129x128 pixels"),
     (dict(image=True, margins=(0, 0, 0, 0)), "expected .left, top, right, bottom. pixels, not all 0"),
     (dict(image=True, margins=(8, 8)), "expected .left, top, right, bottom. pixels"),
+    (dict(image=True, margins=8), "margins are 8, expected .left, top, right, bottom. pixels"),
+    (dict(image=True, margins=(8, 0, 0, -8)), "margins are .8, 0, 0, -8., expected .left, top, right, bottom. pixels"),
+    (dict(image=True, margins=(10**7, 0, 0, 0)), "is 10000128x128 pixels, expected at most 2048x2048"),
+    (dict(image=Image.new("RGB", (4096, 2048))), "the image is 4096x2048 pixels, expected at most 2048x2048"),
+    (dict(image=Image.new("RGB", (0, 0))), "the image is 0x0 pixels, expected multiples of 8"),
+    (dict(image=[np.zeros((128, 128, 3))]), "image is .ndarray of shape .128, 128, 3.., expected a PIL image"),
+    (dict(image=True, mask=np.array([["a"]])), "the mask is ndarray of shape .1, 1., expected .height, width."),
     (dict(image=True, strength=0), "strength is 0, expected a number above 0, to 1"),
     (dict(image=True, strength=1.5), "strength is 1.5, expected a number above 0, to 1"),
     (dict(image=True, strength=0.1, steps=5), "strength 0.1 of 5 steps is no step: give at least 0.2"),
     (dict(image=True, latents=torch.zeros(1, 4, 16, 16)), "got latents and an image, expected one of them"),
     (dict(control=abs), "control is <.*, expected .controlnet, hint, scale., or a list of them"),
     (dict(control=(abs, 1.0)), "expected .controlnet, hint, scale."),
+    (dict(control=(abs, Image.new("RGB", (128, 128)), 1)), "control is .<built-in function abs>, <PIL.*, expected"),
     (dict(control=("lines", Image.new("RGB", (128, 128)), 1)), "expected .controlnet, hint, scale."),
-    (dict(control=[(abs, Image.new("RGB", (128, 128)), float("nan"))]), "expected .controlnet, hint, scale."),
-    (dict(control=(abs, "hint.png", 1)), "the hint is .*expected a PIL image, or a list of 1"),
-    (dict(control=(abs, Image.new("RGB", (64, 128)), 1.0)), "the hint is 64x128 pixels, expected .* 128x128"),
+    (dict(control=[(True, Image.new("RGB", (128, 128)), float("nan"))]), "expected .controlnet, hint, scale."),
+    (dict(control=(True, "hint.png", 1)), "the hint is 'hint.png', expected a PIL image, or a list of 1"),
+    (dict(control=(True, Image.new("RGB", (64, 128)), 1.0)), "the hint is 64x128 pixels, expected .* 128x128"),
 ])  # fmt: skip
-def test_arguments_that_make_no_sense(pipe, image, arguments, message):
+def test_arguments_that_make_no_sense(pipe, image, controlnet, arguments, message):
+    arguments = copy.deepcopy(arguments)
     if arguments.get("image") is True:
-        arguments = arguments | {"image": image}
-    with pytest.raises(ValueError, match=message):
+        arguments["image"] = image
+    match arguments.get("control"):
+        case (True, *rest) | [(True, *rest)]:
+            arguments["control"] = (controlnet, *rest)
+    with pytest.raises(ValueError, match=message) as caught:
         draw(pipe, "fox on green", **{"steps": 2} | arguments)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_a_controlnet_of_another_unet_is_refused(pipe, image):
+    other = ControlNet(ControlNetConfig(block_out_channels=(32, 64), attention=(False, True), heads=(4, 4)))
+    with pytest.raises(ValueError, match="for another U-Net, of .32, 64. channels: give one for .96, 128, 160."):
+        draw(pipe, "fox on green", steps=2, control=(other, image, 1.0))
+
+
+def test_the_advice_on_strength_is_right():
+    for steps in range(1, 1001):
+        with pytest.raises(ValueError, match="is no step: give at least ") as caught:
+            skipped_steps(steps, 0.999 / steps)
+        enough = float(str(caught.value).split()[-1])
+        assert skipped_steps(steps, enough) == steps - 1 and 1 <= enough * steps < 1.01
+
+
+def test_a_size_beside_an_image_must_be_its_own(pipe, image):
+    options = dict(image=image, margins=(8, 0, 0, 0), steps=2)
+    assert draw(pipe, "fox on green", height=128, width=136, **options)[0].size == (136, 128)
+    with pytest.raises(ValueError, match="width is 128, expected that of the image, with its margins, 136"):
+        draw(pipe, "fox on green", width=128, **options)
 
 
 def test_a_mask_too_thin_for_the_latents_is_told(pipe, image):

@@ -81,7 +81,7 @@ def theirs(kind, folder, scheduler, call):
         {"controlnet": diffusers.ControlNetModel.from_pretrained(folder / "controlnet")} if "Control" in kind else {}
     )
     pipe = getattr(diffusers, kind).from_pretrained(folder, **parts, safety_checker=None)
-    pipe.scheduler = scheduler
+    pipe.scheduler_config = scheduler
     pipe.set_progress_bar_config(disable=True)
     out = []
     for output in ("latent", "np"):
@@ -91,7 +91,7 @@ def theirs(kind, folder, scheduler, call):
 
 def ours(folder, config, call):
     pipe = StableDiffusion.from_diffusers(folder, device="cpu")
-    pipe.scheduler = config
+    pipe.scheduler_config = config
     trace = pipe(PROMPT, NEGATIVE, trace=True, progress=False, **call)
     return trace.states[-1], np.asarray(trace.images[0])
 
@@ -170,7 +170,7 @@ def test_control(folder, image, name):
 
 def test_the_folders_own_scheduler_draws_unless_another_is_asked_for(folder):
     pipe = StableDiffusion.from_diffusers(folder, device="cpu")
-    pipe.scheduler = pipe.scheduler | {"_class_name": "PNDMScheduler", "skip_prk_steps": True}
+    pipe.scheduler_config = pipe.scheduler_config | {"_class_name": "PNDMScheduler", "skip_prk_steps": True}
     latents = [
         pipe(PROMPT, steps=4, sampler=sampler, progress=False, trace=True).states[-1]
         for sampler in (None, sample.plms, sample.ddim, sample.dpmpp_2m)
@@ -223,9 +223,9 @@ def test_what_is_not_implemented_is_refused_by_name(folder, tmp_path):
     with pytest.raises(WeightsError, match="in_channels = 9, expected the VAE's 4: the kind for inpainting alone"):
         StableDiffusion.from_diffusers(nine)
     pipe = StableDiffusion.from_diffusers(folder, device="cpu")
-    pipe.scheduler = SD15 | {"_class_name": "PNDMScheduler"}
+    pipe.scheduler_config = SD15 | {"_class_name": "PNDMScheduler"}
     with pytest.raises(ValueError, match="PNDM does not start from an image"):
         pipe(PROMPT, image=Image.new("RGB", (32, 32)), progress=False)
-    pipe.scheduler = SD15 | {"_class_name": "UniPCMultistepScheduler"}
+    pipe.scheduler_config = SD15 | {"_class_name": "UniPCMultistepScheduler"}
     with pytest.raises(ValueError, match="UniPCMultistepScheduler"):
         pipe(PROMPT, progress=False)

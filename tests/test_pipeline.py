@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -107,22 +108,79 @@ def test_given_latents_are_where_it_starts(pipe):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (dict(prompt=7), "'int' object is not iterable"),
+    (dict(prompt=7), "a prompt is 7, expected text"),
     (dict(prompt=["fox", None]), "a prompt is None, expected text"),
     (dict(prompt=[]), "got 0 prompts"),
-    (dict(prompt="fox", negative_prompt=["a", "b"]), "got 1 prompts and 2 negative ones"),
-    (dict(prompt="fox", steps=0), "steps is 0, expected a whole number from 1 to 1000"),
-    (dict(prompt="fox", steps=2.5), "steps is 2.5, expected a whole number"),
-    (dict(prompt="fox", guidance=float("nan")), "guidance is nan, expected a number from 0"),
-    (dict(prompt="fox", guidance=-1), "guidance is -1, expected a number from 0"),
-    (dict(prompt="fox", sampler="ddim"), "sampler is 'ddim', expected a function of minidiff.sample"),
-    (dict(prompt="fox", seed=-1), "seed is -1, expected a whole number from 0"),
-    (dict(prompt="fox", seed=[1, 2]), "seed is .1, 2., expected a whole number from 0, or a list of 1"),
-    (dict(prompt="fox", latents=torch.zeros(4, 16, 16)), "latents are .4, 16, 16., expected .1, 4, height / 8"),
+    (dict(prompt="fox \udcff"), "a prompt is 'fox .udcff', which is no valid Unicode"),
+    (dict(negative_prompt=["a", "b"]), "got 1 prompts and 2 negative ones"),
+    (dict(steps=0), "steps is 0, expected a whole number from 1 to 1000"),
+    (dict(steps=2.5), "steps is 2.5, expected a whole number"),
+    (dict(steps="3"), "steps is '3', expected a whole number"),
+    (dict(steps=np.array([3, 4])), "steps is ndarray of shape .2,., expected a whole number"),
+    (dict(guidance=float("nan")), "guidance is nan, expected a number from 0"),
+    (dict(guidance=-1), "guidance is -1, expected a number from 0"),
+    (dict(guidance=2 + 1j), "guidance is .2.1j., expected a number from 0"),
+    (dict(guidance=torch.ones(300)), "guidance is Tensor of shape .300,., expected a number from 0"),
+    (dict(sampler="ddim"), "sampler is 'ddim', expected a function of minidiff.sample"),
+    (dict(sampler=print), "sampler is <built-in function print>, expected a function of minidiff.sample"),
+    (dict(seed=-1), "seed is -1, expected a whole number from 0"),
+    (dict(seed=2**63), "seed is 9223372036854775808, expected a whole number from 0"),
+    (dict(seed=[1, 2]), "seed is .1, 2., expected a whole number from 0, or a list of 1"),
+    (dict(seed=None), "seed is None, expected a whole number: for a new picture each time, random.randrange"),
+    (dict(seed=torch.Generator()), "seed is a torch.Generator, expected a whole number: give its initial_seed"),
+    (dict(seed=[torch.zeros(2, 2)]), "seed is .Tensor of shape .2, 2.., expected a whole number"),
+    (dict(height=100), "the picture is 128x100 pixels, expected multiples of 8"),
+    (dict(width=0), "the picture is 0x128 pixels, expected multiples of 8"),
+    (dict(width="128"), "width is '128', expected a whole number of pixels"),
+    (dict(height=8192, width=1024), "the picture is 1024x8192 pixels, expected at most 2048x2048"),
+    (dict(latents=torch.zeros(1, 4, 16, 16), width=64), "width is 64, expected that of the latents, 128"),
+    (dict(latents=torch.zeros(4, 16, 16)), "latents are Tensor of shape .4, 16, 16., expected a tensor of .1, 4, h"),
+    (dict(latents=np.zeros((1, 4, 16, 16))), "latents are ndarray of shape .1, 4, 16, 16., expected a tensor"),
+    (dict(latents=torch.full((1, 4, 16, 16), torch.inf)), "expected a tensor of .* finite numbers"),
 ])  # fmt: skip
 def test_arguments_that_make_no_sense(pipe, arguments, message):
-    with pytest.raises((ValueError, TypeError), match=message):
-        pipe(**arguments, progress=False)
+    for call in (pipe, pipe.draw):
+        with pytest.raises(ValueError, match=message) as caught:
+            call(**{"prompt": "fox"} | arguments)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_numbers_of_any_library_are_numbers(pipe):
+    image = Image.effect_noise((128, 128), 60)
+    options = dict(steps=4, guidance=2.5, seed=3, image=image, strength=0.5, margins=(8, 0, 0, 8), width=136)
+    expected = pipe(PROMPTS[0], None, **options, progress=False)
+    for whole, real in ((np.int64, np.float32), (float, np.float64), (torch.tensor, torch.tensor), (np.uint8, float)):
+        given = {name: whole(n) for name, n in options.items() if name in ("steps", "seed", "width")}
+        given |= {name: real(options[name]) for name in ("guidance", "strength")}
+        given["margins"] = [whole(n) for n in options["margins"]]
+        assert difference(pipe(PROMPTS[0], **options | given, progress=False), expected) == 0
+    seeds = pipe([PROMPTS[0]] * 2, steps=1, seed=np.array([5, 9]), progress=False)
+    assert difference(seeds, pipe([PROMPTS[0]] * 2, steps=1, seed=[5, 9], progress=False)) == 0
+
+
+def test_height_and_width(pipe):
+    wide = pipe(PROMPTS[0], height=64, width=192, steps=1, progress=False)[0]
+    assert wide.size == (192, 64)
+    assert pipe(PROMPTS[0], height=64, steps=1, progress=False)[0].size == (128, 64)
+    latents = torch.randn(1, 4, 8, 24, generator=torch.Generator().manual_seed(0))
+    assert difference(pipe(PROMPTS[0], latents=latents, width=192, steps=1, progress=False), [wide]) == 0
+
+
+def test_drawing_step_by_step_is_drawing(pipe):
+    """What `pipe` draws, its states, and the clean latents that the denoiser expected at each of them."""
+    for options in (
+        dict(sampler=SAMPLERS["heun"]),
+        dict(image=Image.effect_noise((128, 128), 60), margins=(8, 0, 0, 0)),
+    ):
+        whole = pipe(PROMPTS, steps=3, trace=True, progress=False, **options)
+        drawing = pipe.draw(PROMPTS, steps=3, **options)
+        first = next(drawing)[0]
+        early = drawing.images()
+        steps = [(first, None), *drawing]
+        assert all((state == seen).all() for (state, _), seen in zip(steps, whole.states[1:], strict=True))
+        assert drawing.images() == whole.images != early
+        _, x0 = steps[-1]
+        assert x0.shape == first.shape and "image" in options or (x0 == whole.calls[-1].x0).all()
 
 
 def test_words_it_was_never_taught_are_named(pipe):
@@ -150,8 +208,8 @@ def test_known_prompts_are_no_cause_for_a_warning(pipe):
 
 def test_devices():
     assert find_device("cpu") == torch.device("cpu")
-    for name in ("quantum", "") + (() if torch.cuda.is_available() else ("cuda", "cuda:0")):
-        with pytest.raises(ValueError, match="is not there, expected one of: .*cpu"):
+    for name in ("quantum", "", "cpu:x", "cpu:0:0") + (() if torch.cuda.is_available() else ("cuda", "cuda:0")):
+        with pytest.raises(ValueError, match="is not there(, expected one of: .*cpu|: Invalid device)"):
             find_device(name)
 
 

@@ -6,12 +6,13 @@ from functools import cache
 import torch
 import torch.nn.functional as F
 
+from minidiff.arguments import skipped_steps
 from minidiff.canvas import Canvas
 from minidiff.checks import Case, Exercise
 from minidiff.checks.attempt import MUTATES
 from minidiff.checks.parts import mistakes, random_alpha_bars, uniform, whole
 from minidiff.guide import inpaint
-from minidiff.pipeline import SCHEDULE, StableDiffusion
+from minidiff.pipeline import SCHEDULE
 from minidiff.sample import ddim
 from minidiff.schedule import Discrete, noise_like, trailing
 from minidiff.show import to_pil
@@ -21,7 +22,7 @@ from minidiff.show import to_pil
 
 def start(z, eps, alpha_bar, times, strength):
     """The reference: the pipeline's count of steps, and `Discrete.add_noise`."""
-    left = times[StableDiffusion._skipped(len(times) - 1, strength) :]
+    left = times[skipped_steps(len(times) - 1, strength) :]
     return Discrete(1 - alpha_bar[1:] / alpha_bar[:-1]).add_noise(z, eps, left[0]), left
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from minidiff.canvas import painted
+from minidiff.pictures import painted
 from minidiff.play import Panel, png
 
 CSS = """

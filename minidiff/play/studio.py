@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageOps
 
-from minidiff import show
+from minidiff import infotext, show
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
+from minidiff.pictures import on_white
 from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.play import Panel, labelled, picture, png, say
 from minidiff.play.sketchpad import Sketchpad
@@ -46,7 +47,7 @@ class Playground(Panel):
         """Draws the first picture. `pipe` is the shipped one if none is given."""
         self.pipe = pipe or StableDiffusion.from_pretrained()
         first = {"prompt": prompt, "guidance": guidance, "steps": steps, "seed": seed}
-        self.pictures, self.captions = self.pipe(**first), [caption(**first)]
+        self.pictures, self.captions, self.drawn_with = self.pipe(**first), [caption(**first)], first
         try:
             self._build(**first)
         except ModuleNotFoundError:  # no ipywidgets: the first picture remains
@@ -73,7 +74,7 @@ class Playground(Panel):
         except Exception as error:  # a callback's traceback would be lost in the log
             say(self.message, f"Not drawn: {error}")
         else:
-            self.captions = [self.captions[-1], caption(**options)]
+            self.captions, self.drawn_with = [self.captions[-1], caption(**options)], options
             say(self.message, " · ".join([f"{time.perf_counter() - start:.1f} s", *(str(n.message) for n in notes)]))
             self._show()
         finally:
@@ -92,7 +93,7 @@ class Playground(Panel):
         from ipywidgets import HTML, BoundedIntText, Button, Dropdown, FloatProgress, FloatSlider, IntSlider, Text, VBox
 
         # a pipeline of diffusers' has a sampler of its own
-        samplers = [("its scheduler", None)] * (self.pipe.scheduler is not None)
+        samplers = [("its scheduler", None)] * (self.pipe.scheduler_config is not None)
         samplers += SAMPLERS.items()
         self.controls = {
             "prompt": Text(prompt),
@@ -223,8 +224,8 @@ class Studio(Playground):
             return
         side = self.pipe.factor * self.pipe.unet.config.sample_size
         try:
-            opened = Image.open(io.BytesIO(change.new[0].content)).convert("RGB")
-        except OSError as error:
+            opened = on_white("the image", Image.open(io.BytesIO(change.new[0].content)))
+        except (OSError, ValueError) as error:
             say(self.message, f"Not opened: {error}")
         else:
             self.image = ImageOps.fit(opened, (side, side))
@@ -235,8 +236,9 @@ class Studio(Playground):
 
     def _save(self, _) -> None:
         path = next(path for n in range(1, 10**6) if not (path := Path(f"minidiff-{n}.png")).exists())
+        texts = infotext.texts(self.pipe, self.pictures[-1:], **self.drawn_with)
         try:
-            self.pictures[-1].save(path)
+            self.pictures[-1].save(path, pnginfo=infotext.chunks(texts))
         except OSError as error:
             say(self.message, f"Not saved: {error}")
         else:

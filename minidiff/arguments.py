@@ -1,0 +1,128 @@
+"""Arguments as people give them: numbers of any library, and how a message names what was given instead."""
+
+import difflib
+import math
+import operator
+import re
+import reprlib
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minidiff.tokenizer import Tokenizer
+
+
+class _Short(reprlib.Repr):
+    """repr in few letters; of an array or a tensor its shape."""
+
+    def repr1(self, value: Any, level: int) -> str:
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple) and shape:
+            return f"{type(value).__name__} of shape {tuple(shape)}"
+        return super().repr1(value, level)
+
+
+_short = _Short()
+_short.maxstring = _short.maxother = _short.maxlong = 60
+
+
+def named(value: Any) -> str:
+    """What was given, for a message: one line of at most 100 letters."""
+    text = " ".join(_short.repr(value).split())
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
+def whole(value: Any, low: int = 0, high: float = math.inf) -> int | None:
+    """The whole number that `value` is without loss (3, 3.0, NumPy's and torch's), if from low to high; else None."""
+    try:
+        number = operator.index(value)
+    except (TypeError, ValueError):  # not of a type for whole numbers
+        number = real(value)
+        number = int(number) if number is not None and number.is_integer() else None
+    return number if number is not None and low <= number <= high else None
+
+
+def real(value: Any, low: float = -math.inf, high: float = math.inf) -> float | None:
+    """The finite float that `value` is without loss, Python's, NumPy's or torch's, if from low to high; else None."""
+    try:
+        if isinstance(value, str | bytes | bytearray) or getattr(value, "shape", ()):
+            return None
+        number = float(value)
+        same = bool(value == number)  # of a complex number only the real part is left
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+    return number if same and math.isfinite(number) and low <= number <= high else None
+
+
+def texts(given: str | Sequence[str]) -> list[str]:
+    """Prompts: one or several."""
+    several = [given] if isinstance(given, str) or not _iterable(given) else list(given)
+    for text in several:
+        if not isinstance(text, str):
+            raise ValueError(f"a prompt is {named(text)}, expected text")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError(f"a prompt is {named(text)}, which is no valid Unicode: type it again")
+    return several
+
+
+def warn_of_words(texts: list[str], tokenizer: "Tokenizer", taught: Sequence[str] | None) -> None:
+    """Warnings of what does not fit into the context, and of words that are not among those `taught`, if known."""
+    for text in dict.fromkeys(texts):
+        if rest := tokenizer.cut(text):
+            warn(f"the prompt is longer than {tokenizer.context - 2} tokens: {rest!r} is cut")
+        unknown = [word for word in re.findall(r"[^\W\d_]+", text.lower()) if taught and word not in taught]
+        for word in dict.fromkeys(unknown):
+            close = ", ".join(difflib.get_close_matches(word, taught, n=3, cutoff=0.0))
+            warn(f"the model was never taught the word {word!r}; the nearest it knows: {close}")
+
+
+def warn(message: str) -> None:
+    """A warning that points at the line, outside of this package, that asked for the picture."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in ("minidiff", "torch"):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
+
+
+def seeds(seed: int | Sequence[int], n: int) -> list[int]:
+    """One for each of n pictures: seed + i for picture i, or those that are given."""
+    if seed is None:
+        raise ValueError("seed is None, expected a whole number: for a new picture each time, random.randrange(2**32)")
+    if hasattr(seed, "initial_seed"):
+        raise ValueError("seed is a torch.Generator, expected a whole number: give its initial_seed()")
+    if (first := whole(seed)) is not None:
+        several = [first + i for i in range(n)]
+    else:
+        several = [whole(s) for s in seed] if _iterable(seed) else []
+    if len(several) != n or any(s is None or s >= 2**63 for s in several):
+        expected = f"a whole number from 0, or a list of {n}, one for each prompt"
+        raise ValueError(f"seed is {named(seed)}, expected {expected}")
+    return several
+
+
+def sides(margins: Sequence[int]) -> tuple[int, ...]:
+    """(left, top, right, bottom) pixels, from 0, not all 0."""
+    several = tuple(whole(m) for m in margins) if _iterable(margins) else ()
+    if len(several) != 4 or None in several or not any(several):
+        raise ValueError(f"margins are {named(margins)}, expected (left, top, right, bottom) pixels, not all 0")
+    return several
+
+
+def skipped_steps(steps: int, strength: float) -> int:
+    """How many of the steps an image stands for: all but int(steps * strength), as in diffusers.
+
+    ValueError unless strength is in (0, 1] and a step is left.
+    """
+    if not (share := real(strength, 0, 1)):
+        raise ValueError(f"strength is {named(strength)}, expected a number above 0, to 1")
+    if (done := int(steps * share)) == 0:
+        unit = 10 ** (2 - math.floor(math.log10(1 / steps)))  # three digits, rounded up
+        enough = math.ceil(unit / steps) / unit
+        raise ValueError(f"strength {share} of {steps} steps is no step: give at least {enough:g}")
+    return steps - done
+
+
+def _iterable(value: Any) -> bool:
+    return isinstance(value, Iterable) and getattr(value, "shape", None) != ()  # an array without dimensions is not
