@@ -17,7 +17,7 @@ def cfg(denoise: Callable, cond: Cond, uncond: Cond, scale: float) -> Callable:
     cond]; at scale 1 on cond alone.
     """
 
-    def batch(n, *parts):
+    def batch(n: int, *parts: Cond) -> Cond:
         """The conditions of n samples, one after the other: tensors, or tuples of them."""
         if isinstance(parts[0], tuple):
             return tuple(batch(n, *each) for each in zip(*parts, strict=True))

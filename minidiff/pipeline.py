@@ -68,8 +68,11 @@ class StableDiffusion:
         """
         folder, device = find_weights(name), find_device(device)
         vae, unet, clip = (load(m, folder / f"{m.__name__.lower()}.safetensors", device) for m in (VAE, UNet, CLIP))
-        card = folder / "clip.json"
-        words = convert.read_json(card, "fetch or train clip again").get("words") if card.exists() else None
+        card, words = folder / "clip.json", None
+        if card.exists():
+            words = convert.read_json(card, "fetch or train clip again").get("words")
+        if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+            raise WeightsError(f'"words" in {card} are {named(words)}, expected a list of words: fetch it again')
         return cls(_channels_last(vae), _channels_last(unet), clip.text_model, Tokenizer.load(folder), words=words)
 
     @classmethod

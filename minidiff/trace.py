@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from minidiff.canvas import Canvas
+from minidiff.denoise import Cond
 from minidiff.guide import cfg
 
 
@@ -58,8 +59,8 @@ class Drawing(Iterator):
 
 def traced_cfg(
     denoise: Callable,
-    cond: Tensor | tuple[Tensor, ...],
-    uncond: Tensor | tuple[Tensor, ...],
+    cond: Cond,
+    uncond: Cond,
     scale: float,
     unet: nn.Module,
     controlnets: list[nn.Module],

@@ -1,6 +1,7 @@
 """Image to image, inpainting, outpainting and control, by the shipped weights: what must hold whatever they draw."""
 
 import copy
+import io
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from minidiff import data, judge, sample
 from minidiff.arguments import skipped_steps
 from minidiff.controlnet import ControlNet, ControlNetConfig
 from minidiff.convert import load
+from minidiff.pictures import on_white, painted
 from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.show import to_pil, to_tensor
 from minidiff.train.objectives import HINTS
@@ -26,6 +28,132 @@ def pipe():
 @pytest.fixture(scope="module")
 def image():
     return to_pil(data.batch([data.scene(data.EVAL_SEED + 3)]))[0]
+
+
+# Pictures as people have them
+
+
+SQUARE = (slice(16, 48), slice(8, 40))
+GREY = np.zeros((64, 64), np.uint8)
+GREY[SQUARE] = 255
+
+
+def layer(colour, inside=255, outside=0):
+    """A drawing program's layer, of one colour, or a picture: opaque in the square, transparent around it."""
+    picture = (colour if isinstance(colour, Image.Image) else Image.new("RGB", (64, 64), colour)).convert("RGBA")
+    picture.putalpha(Image.fromarray(np.where(GREY > 0, inside, outside).astype(np.uint8)))
+    return picture
+
+
+def tagged(picture, orientation):
+    """As a camera writes it that was held otherwise: turned, with a note of that in its EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    picture.save(file, "PNG", exif=exif)
+    return Image.open(file)
+
+
+def png(picture, **options):
+    file = io.BytesIO()
+    picture.save(file, "PNG", **options)
+    return Image.open(file)
+
+
+SIXTEEN = Image.fromarray(np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16))
+RAMP = np.linspace(0, 255, 64 * 64).reshape(64, 64)
+SCENE = Image.effect_noise((64, 64), 80).convert("RGB").convert("HSV").convert("RGB")
+
+
+@pytest.mark.parametrize("picture", [
+    SIXTEEN, png(SIXTEEN), SIXTEEN.convert("I"), Image.fromarray(RAMP.astype(np.int32)), Image.fromarray(np.float32(RAMP)),
+    Image.fromarray(np.float32(RAMP / 255)), Image.fromarray(RAMP.astype(np.uint8)),
+])  # fmt: skip
+def test_grey_values_of_any_depth_are_scaled(picture):
+    read = on_white("image", picture)
+    assert read.mode == "RGB" and np.abs(np.asarray(read, float) - RAMP[..., None]).max() <= 1
+
+
+def test_grey_values_that_cannot_be_scaled_are_refused():
+    for values in (
+        np.full((8, 8), 70_000, np.int32),
+        np.full((8, 8), -1, np.int32),
+        np.full((8, 8), np.nan, np.float32),
+    ):
+        with pytest.raises(ValueError, match="cannot be read as a picture: its values are from"):
+            on_white("image", Image.fromarray(values))
+
+
+def test_what_is_transparent_in_an_image_is_white():
+    for see_through in (layer((9, 99, 200)), layer((9, 99, 200)).convert("RGBa")):
+        read = np.asarray(on_white("image", see_through))
+        assert (read[SQUARE] == (9, 99, 200)).all() and (read[GREY == 0] == 255).all()
+    half = np.asarray(on_white("image", layer((0, 0, 0), inside=102)))
+    assert (half[SQUARE] == 153).all()
+    palette = png(Image.fromarray(GREY).convert("P"), transparency=0)
+    assert (np.asarray(on_white("image", palette)) == 255).all()
+    assert (
+        np.asarray(on_white("image", png(Image.fromarray(GREY.astype(np.uint16) * 257), transparency=0))) == 255
+    ).all()
+    assert (
+        np.asarray(on_white("image", png(Image.fromarray(GREY), transparency=255))) == 255 * (GREY == 255)[..., None]
+    ).any()
+
+
+def test_black_lines_on_nothing_are_a_hint_of_black_lines_on_white(pipe, controlnet):
+    lines = layer("black").resize((128, 128), 0)
+    paper = Image.fromarray(255 - GREY).resize((128, 128), 0)
+    drawn = [draw(pipe, PROMPTS[0], steps=2, control=(controlnet, hint, 1.0))[0] for hint in (lines, paper)]
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_as_a_camera_was_held(orientation):
+    asymmetric = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(6, 8) * 5).convert("RGB")
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # EXIF's number -> the transposition that turns it so, in Pillow
+    stored = asymmetric.transpose(undo[orientation]) if orientation > 1 else asymmetric
+    if orientation in (6, 8):  # turned to the other side than what puts it right
+        stored = asymmetric.transpose({6: 2, 8: 4}[orientation])
+    assert on_white("image", tagged(stored, orientation)) == asymmetric
+
+
+@pytest.mark.parametrize("mask, expected", {
+    "grey": (Image.fromarray(GREY), True),
+    "white on black, with an alpha that hides nothing": (Image.fromarray(GREY).convert("RGBA"), True),
+    "white on nothing": (layer("white"), True),
+    "white on nothing, half as strong": (layer("white", inside=140), True),
+    "white on nothing that is white underneath": (Image.merge("LA", (Image.new("L", (64, 64), 255), Image.fromarray(GREY))), True),
+    "white on nothing that is black underneath": (Image.merge("LA", (Image.fromarray(GREY), Image.fromarray(GREY))), True),
+    "black around a hole": (layer("black", 0, 255), True),
+    "white around a hole": (layer("white", 0, 255), False),
+    "a picture with a hole": (layer(SCENE, 0, 255), True),
+    "a picture cut out": (layer(SCENE), False),
+    "a palette": (png(Image.fromarray(GREY).convert("P")), True),
+    "one bit": (Image.fromarray(GREY).convert("1"), True),
+    "16 bits": (Image.fromarray(GREY.astype(np.uint16) * 257), True),
+    "floats": (Image.fromarray(np.float32(GREY / 255)), True),
+    "an array of 16 bits": (GREY.astype(np.uint16) * 257, True),
+    "an array of shares": (GREY / 255, True),
+    "an array of 0 and 1": (np.int64(GREY > 0), True),
+}.values())  # fmt: skip
+def test_a_mask_is_redrawn_where_it_is_white(mask, expected):
+    assert (painted(mask) == ((GREY == 255) == expected)).all()
+
+
+def test_paint_of_one_colour_says_nothing():
+    with pytest.raises(
+        ValueError, match="the mask is paint of one colour on nothing: paint white what is to be redrawn"
+    ):
+        painted(layer("red"))
+
+
+def test_all_kinds_of_one_picture_are_redrawn_alike(pipe, image):
+    """Whatever Pillow can turn it into and back without loss."""
+    options = dict(steps=2, strength=0.5)
+    expected = draw(pipe, PROMPTS[0], image=image, **options)
+    turned = image.transpose(Image.Transpose.ROTATE_90)
+    for other in (image.convert("RGBA"), tagged(turned, 6), png(image)):
+        assert draw(pipe, PROMPTS[0], image=other, **options) == expected
 
 
 def far(a: Image.Image, b: Image.Image) -> float:

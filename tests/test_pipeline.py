@@ -1,6 +1,7 @@
 """From a prompt to a picture: with the shipped weights, and with small random ones where only the wiring counts."""
 
 import copy
+import json
 import os
 import subprocess
 import sys
@@ -15,9 +16,11 @@ from PIL import Image
 from minidiff import data
 from minidiff.cli import CONTROLS, run
 from minidiff.controlnet import ControlNet
-from minidiff.convert import load
+from minidiff.convert import WeightsError, load
+from minidiff.guide import cfg
 from minidiff.pipeline import WEIGHTS, StableDiffusion, find_device
 from minidiff.sample import SAMPLERS, ddpm
+from minidiff.trace import traced_cfg
 
 PROMPTS = ["fox above rocket on green", "red apple in snow"]
 
@@ -76,6 +79,31 @@ def test_a_trace_holds_what_happened(pipe, guidance):
         for layer, maps in call.attention.items():
             assert layer.endswith("attn2") and maps.shape[0] == 2 and maps.shape[2] == 24
             assert (maps.sum(-1) - 1).abs().max() < 1e-5
+
+
+def test_conditions_may_be_tuples():
+    """cfg and its trace treat each tensor of a tuple alike, of one sample or of all."""
+
+    def net(x, t, cond):
+        assert all(len(c) == len(x) for c in (cond[0], *cond[1]))
+        return x * cond[0] + cond[1][0].mean((1, 2))[:, None] * t + cond[1][1]
+
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 2, generator=g)
+    conds = [(torch.randn(3, 2, generator=g), (torch.randn(1, 4, 5, generator=g), torch.randn(3, 1, generator=g)))]
+    conds += [(torch.randn(1, 2, generator=g), (torch.randn(3, 4, 5, generator=g), torch.randn(1, 1, generator=g)))]
+
+    def of_all(cond):
+        return cond[0].expand(3, 2), tuple(c.expand(3, *c.shape[1:]) for c in cond[1])
+
+    with_prompt, without = (net(x, 5, of_all(cond)) for cond in conds)
+    calls = []
+    for scale in (0, 1, 4.0):
+        expected = without + scale * (with_prompt - without)
+        assert (cfg(net, *conds, scale)(x, 5) - expected).abs().max() < 1e-5
+        assert (traced_cfg(net, *conds, scale, torch.nn.Identity(), [], calls)(x, 5) - expected).abs().max() < 1e-5
+        assert (calls[-1].x0_cond - with_prompt).abs().max() < 1e-5
+        assert calls[-1].x0_uncond is None if scale == 1 else (calls[-1].x0_uncond - without).abs().max() < 1e-5
 
 
 def to_uint8(x):
@@ -195,6 +223,23 @@ def test_words_it_was_never_taught_are_named(pipe):
     assert said[1].split(": ")[1].split(", ")[0] == "fox"
 
 
+def test_the_words_come_with_the_weights(tmp_path):
+    for file in ("vae.safetensors", "clip.safetensors", "unet.safetensors", "tokenizer.json"):
+        (tmp_path / file).symlink_to(WEIGHTS / file)
+    card = tmp_path / "clip.json"
+    card.write_text(json.dumps({"words": ["fox", "on"]}))
+    with pytest.warns(UserWarning, match="never taught the word 'blue'; the nearest it knows: "):
+        StableDiffusion.from_pretrained(tmp_path, device="cpu")("fox on blue", steps=1, progress=False)
+    for text in ("{}", None):
+        card.write_text(text) if text else card.unlink()
+        assert StableDiffusion.from_pretrained(tmp_path, device="cpu").words is None
+    for wrong in ('{"words": 5}', '{"words": [5]}', '["fox"]', "{"):
+        card.write_text(wrong)
+        with pytest.raises(WeightsError, match="clip.json"):
+            StableDiffusion.from_pretrained(tmp_path, device="cpu")
+    assert set(StableDiffusion.from_pretrained("openmoji").words) == set(data.WORDS)
+
+
 def test_what_does_not_fit_is_named(pipe):
     with pytest.warns(UserWarning, match="longer than 22 tokens: 'moon in snow' is cut"):
         pipe("fox " * 21 + "sun moon in snow", steps=1, progress=False)
@@ -272,6 +317,15 @@ def test_several_prompts_make_a_grid(tmp_path):
     (["fox", "--sampler", "magic"], "error: --sampler is magic, expected one of ddim, ddpm, "),
     (["fox", "--device", "quantum"], "error: device 'quantum' is not there, expected one of: "),
     (["fox", "--out", "fox"], "error: --out is fox, expected a picture file: name it .png or .jpg"),
+    *[(["fox", "--out", f"fox.{no}"], f"--out is fox.{no}, expected a picture file") for no in ("psd", "hdf", "xbm", "")],
+    (["fox", "--out", "x" * 300 + ".png"], "cannot be written: give a file in a folder that exists"),
+    (["fox", "--seed", "1\n2"], "error: argument --seed: got 1 2, expected a whole number"),
+    (["fox", "--device", "cpu:x"], "error: device 'cpu:x' is not there: Invalid device string"),
+    (["fox \udcff"], "error: a prompt is 'fox \\udcff', which is no valid Unicode"),
+    (["fox", "--negative", "\ud83d"], "error: a prompt is '\\ud83d', which is no valid Unicode"),
+    (["fox", "--height", "100"], "error: the picture is 128x100 pixels, expected multiples of 8"),
+    (["fox", "--width", "10000000"], "error: the picture is 10000000x128 pixels, expected at most 2048x2048"),
+    (["fox", "--again", "fox.png"], "error: --again is fox.png, and there is no such file"),
     (["fox", "--out", "no/such/folder/fox.png"], "cannot be written: give a file in a folder that exists"),
     (["fox", "--image", "fox.png"], "error: --image is fox.png, and there is no such file"),
     (["fox", "--mask", __file__], "which cannot be read as a picture: cannot identify"),
