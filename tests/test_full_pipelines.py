@@ -81,7 +81,7 @@ def theirs(kind, folder, scheduler, call):
         {"controlnet": diffusers.ControlNetModel.from_pretrained(folder / "controlnet")} if "Control" in kind else {}
     )
     pipe = getattr(diffusers, kind).from_pretrained(folder, **parts, safety_checker=None)
-    pipe.scheduler_config = scheduler
+    pipe.scheduler = scheduler
     pipe.set_progress_bar_config(disable=True)
     out = []
     for output in ("latent", "np"):
