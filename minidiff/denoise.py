@@ -65,6 +65,14 @@ def denoiser(net: Callable, schedule: Schedule, prediction: Prediction) -> Calla
     return denoise
 
 
+def clipped(denoise: Callable, limit: float) -> Callable:
+    """denoise with its x_0 cut to [-limit, limit]: 1 for pixels. In the code of Ho et al. 2020, not in their paper.
+
+    A sampler takes eps from x_0, and so moves by the eps of the clipped x_0. It goes around `cfg`, and into `inpaint`.
+    """
+    return lambda x, t, *cond: denoise(x, t, *cond).clamp(-limit, limit)
+
+
 def loss(
     net: Callable,
     x0: Tensor,

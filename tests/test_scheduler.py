@@ -9,6 +9,7 @@ float64 (`held_in_float64`); the Stable Diffusion configs are compared untouched
 import inspect
 import itertools
 import json
+import math
 import re
 import sys
 import types
@@ -18,12 +19,12 @@ import pytest
 import torch
 
 from minidiff import convert, sample
-from minidiff.convert import init_noise_sigma, scheduler, schedulers
+from minidiff.convert import init_noise_sigma, scheduler, schedulers, with_sampler
 from minidiff.convert.schedulers import SCHEDULERS
-from minidiff.denoise import denoiser
+from minidiff.denoise import clipped, denoiser
 
 # diffusers gives tensors to numpy in a way that numpy 2 deprecates
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 
 def seeded(seed=0):
@@ -71,9 +72,10 @@ def their_states(config, n, noise=NOISE, held=held_in_float64, **eta):
 
 
 def our_states(config, n, noise=NOISE, scheduler=scheduler, start=init_noise_sigma, **eta):
-    schedule, prediction, sample, times, _ = scheduler(config, n)
+    schedule, prediction, sample, times, clip = scheduler(config, n)
     x = noise * start(config, n)
-    return [x, *sample(denoiser(net, schedule, prediction), x, schedule, times, generator=seeded(1), **eta)]
+    denoise = clipped(denoiser(net, schedule, prediction), clip)
+    return [x, *sample(denoise, x, schedule, times, generator=seeded(1), **eta)]
 
 
 def worst(ours, theirs):
@@ -146,6 +148,24 @@ def test_states_are_equal_or_the_option_is_named(name, betas):
     assert {what: error for what, error in errors.items() if not error < 1e-5} == {}
 
 
+@pytest.mark.parametrize("limit", [1.0, 0.6])
+@pytest.mark.parametrize("name", ["DDPMScheduler", "HeunDiscreteScheduler"])
+def test_clipping(name, limit):
+    errors, changed = {}, {}
+    for betas, prediction, (spacing, offset), n in itertools.product(
+        ["scaled_linear", "linear"], ["epsilon", "v_prediction", "sample"], SPACINGS, [1, 2, 5, 20]
+    ):
+        config = BETAS[betas] | {"_class_name": name, "prediction_type": prediction, "timestep_spacing": spacing}
+        config |= {"steps_offset": offset, "clip_sample": True, "clip_sample_range": limit}
+        case = (betas, prediction, spacing, offset, n)
+        if not refused(config, n):
+            theirs = their_states(config, n)
+            errors[case] = worst(our_states(config, n), theirs)
+            changed[case] = worst(our_states(config | {"clip_sample": False}, n), theirs)
+    assert len(errors) > 80 and sum(change > 1e-3 for change in changed.values()) > 60
+    assert {what: error for what, error in errors.items() if not error < 1e-5} == {}
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 25, 50])
 @pytest.mark.parametrize("T", [1000, 200])
 @pytest.mark.parametrize("shift", [1, 3, 0.5])
@@ -184,6 +204,91 @@ def test_checkpoints(checkpoint, dtype, tmp_path):
         ours, theirs = our_states(tmp_path, n, noise), their_states(config, n, noise, held=lambda theirs: None)
         assert all(x.dtype == dtype for x in ours)
         assert worst(ours, theirs) < 1e-5
+
+
+V2, DPM_OF_2_1 = {"prediction_type": "v_prediction"}, {"solver_order": 2, "solver_type": "midpoint"}
+IN_THE_WILD = {  # as people have them on their disks: old, saved by other classes, with options of both
+    "Stable Diffusion 1.4, 2022": {"_class_name": "PNDMScheduler", "_diffusers_version": "0.2.2", "steps_offset": 1}
+    | {"beta_end": 0.012, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "num_train_timesteps": 1000}
+    | {"skip_prk_steps": True, "tensor_format": "pt"},
+    "DDIM, 2022": STABLE | {"_class_name": "DDIMScheduler", "_diffusers_version": "0.1.1", "clip_sample": False}
+    | {"timestep_values": None, "trained_betas": None, "tensor_format": "pt"},
+    "DDPM of pixels, 2022": {"_class_name": "DDPMScheduler", "_diffusers_version": "0.1.1", "beta_end": 0.02}
+    | {"beta_schedule": "linear", "beta_start": 0.0001, "clip_sample": True, "num_train_timesteps": 1000}
+    | {"timestep_values": None, "trained_betas": None, "variance_type": "fixed_small", "predict_epsilon": True},
+    "Euler that was UniPC": STABLE | {"_class_name": "EulerDiscreteScheduler", "_diffusers_version": "0.21.4"}
+    | {"disable_corrector": [], "predict_x0": True, "solver_p": None, "solver_order": 2, "solver_type": "bh2"}
+    | {"lower_order_final": True, "steps_offset": 1, "timestep_spacing": "leading", "clip_sample": False}
+    | {"use_karras_sigmas": False, "thresholding": False, "sample_max_value": 1.0, "skip_prk_steps": True},
+    "DPM++ that was DEIS": STABLE | {"_class_name": "DPMSolverMultistepScheduler", "algorithm_type": "deis"}
+    | {"solver_type": "logrho", "solver_order": 2, "lower_order_final": True, "steps_offset": 1}
+    | {"timestep_spacing": "linspace", "use_karras_sigmas": True},
+    "DDIM that was LCM": STABLE | {"_class_name": "DDIMScheduler", "original_inference_steps": 50}
+    | {"timestep_scaling": 10.0, "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
+    | {"rescale_betas_zero_snr": False, "timestep_spacing": "leading", "skip_prk_steps": True},
+    "Stable Diffusion 2.1, DPM++": STABLE | V2 | DPM_OF_2_1
+    | {"_class_name": "DPMSolverMultistepScheduler", "_diffusers_version": "0.10.2", "algorithm_type": "dpmsolver++"}
+    | {"lower_order_final": True, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0, "thresholding": False}
+    | {"set_alpha_to_one": False, "steps_offset": 1, "clip_sample": False, "skip_prk_steps": True},
+    "Counts as 1000.0": STABLE | {"_class_name": "EulerAncestralDiscreteScheduler", "num_train_timesteps": 1000.0}
+    | {"steps_offset": 1.0, "timestep_spacing": "leading", "interpolation_type": "linear"},
+}  # fmt: skip
+
+
+def as_theirs(config):
+    """The config with what diffusers means, but stumbles over: a count as 1000.0, DEIS' name for DPM-Solver++."""
+    whole = {key: int(config[key]) for key in ("num_train_timesteps", "steps_offset") if key in config}
+    return config | whole | ({"algorithm_type": "dpmsolver++"} if config.get("algorithm_type") == "deis" else {})
+
+
+@pytest.mark.parametrize("what", IN_THE_WILD)
+def test_configs_as_people_have_them(what):
+    config = IN_THE_WILD[what]
+    for n in (1, 2, 4, 7, 20, 25, 30, 50, 100):
+        assert worst(our_states(config, n), their_states(as_theirs(config), n)) < 1e-5, n
+
+
+OTHERS = ["DEISMultistepScheduler", "LCMScheduler", "UniPCMultistepScheduler", "KDPM2DiscreteScheduler"]
+OTHERS += [
+    "EulerDiscreteScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "DPMSolverSinglestepScheduler",
+    "TCDScheduler",
+    "PNDMScheduler",
+]
+
+
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_sampler_reads_the_config_of_any_scheduler(name, saved):
+    """As diffusers' `from_config` does, of what a file says and of what diffusers saves, every default in it."""
+    config = STABLE | {"_class_name": name, "steps_offset": 1, "clip_sample": False, "skip_prk_steps": True}
+    if name == "FlowMatchEulerDiscreteScheduler":
+        config = {"_class_name": name, "shift": 3.0}
+    first = getattr(diffusers, name).from_config(config)
+    if saved:
+        config = json.loads(first.to_json_string())
+        first = getattr(diffusers, name).from_config(config)
+    equal = []
+    for sampler, n in itertools.product(sample.SAMPLERS.values(), [1, 5, 20]):
+        replaced = with_sampler(config, sampler)
+        if name == "FlowMatchEulerDiscreteScheduler":  #  no other class there does what this one does
+            assert replaced == config
+            continue
+        try:
+            ours = our_states(replaced, n)
+        except convert.WeightsError:
+            continue
+        theirs = getattr(diffusers, replaced["_class_name"]).from_config(as_theirs(dict(first.config)))
+        equal.append(sampler)
+        assert worst(ours, their_states(dict(theirs.config), n)) < 1e-5, (sampler, n)
+    assert name.startswith("FlowMatch") or {sample.ddpm, sample.euler, sample.heun, sample.dpmpp_2m} <= {*equal}
+
+
+def test_a_sampler_that_diffusers_does_not_have_gets_the_times_of_euler():
+    config = CHECKPOINTS["Stable Diffusion 1.5"]
+    assert with_sampler(config, lambda *args: None) == with_sampler(config, sample.euler)
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -231,6 +336,7 @@ def mutant(module, old, new):
 
 EULER = {"_class_name": "EulerDiscreteScheduler"} | STABLE
 DDIM = {"_class_name": "DDIMScheduler", "clip_sample": False} | STABLE
+DDPM = {"_class_name": "DDPMScheduler"} | STABLE
 DPM = {"_class_name": "DPMSolverMultistepScheduler"} | STABLE
 LEADING, TRAILING = {"timestep_spacing": "leading"}, {"timestep_spacing": "trailing"}
 V_PREDICTION = {"prediction_type": "v_prediction"}
@@ -260,7 +366,11 @@ MUTANTS = {
     "25 Heun is Euler": (sample, "if alpha > 0 and sigma_s > 0:", "if False:", HEUN, 5),
     "26 v of several times mixed": (schedulers, '("PNDMScheduler", "prediction_type"): ["epsilon"]', '"": []',
         SD15 | V_PREDICTION, 5),
-    "clip_sample ignored": (schedulers, '"clip_sample": [False]', '"clip_sample": [True]',
+    "clip_sample ignored": (schedulers, 'if option.get("clip_sample") else', "if False else",
+        DDPM | {"clip_sample": True}, 5),
+    "clip_sample_range ignored": (schedulers, 'clip = option["clip_sample_range"]', "clip = 1.0",
+        HEUN | {"clip_sample": True, "clip_sample_range": 0.5}, 5),
+    "DDIM clips as DDPM does": (schedulers, '("DDIMScheduler", "clip_sample"): [False]', '"": []',
         DDIM | {"clip_sample": True}, 5),
     "tables in float64": (schedulers, "(1 - schedule.betas.float()).cumprod(0)", "(1 - schedule.betas).cumprod(0)",
         EULER | BETAS["cosine"] | KARRAS, 5),
@@ -307,6 +417,7 @@ FINE = {"clip_sample": False, "skip_prk_steps": True, "set_alpha_to_one": True} 
 def test_harmless_options_change_nothing(name):
     others = {"clip_sample_range": 3.0, "sample_max_value": 2.0, "dynamic_thresholding_ratio": 0.5, "flow_shift": 7.0}
     others |= {"lower_order_final": False, "euler_at_final": True, "base_shift": 1.0, "max_image_seq_len": 9}
+    others |= {"clip_sample_range": 3.0} if name != "PNDMScheduler" else {}
     config = {"_class_name": name} | FINE
     plain = their_states(config, 20)
     changed = config | {key: value for key, value in others.items() if key in signature(name)}
@@ -315,11 +426,21 @@ def test_harmless_options_change_nothing(name):
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
+def test_options_of_other_classes_are_ignored_as_in_diffusers(name):
+    others = {"disable_corrector": [0], "predict_x0": False, "solver_p": "x", "original_inference_steps": 7}
+    others |= {"timestep_scaling": 3.0, "predictor_order": 1, "corrector_order": 3, "tau_func": "x", "sigma_data": 2.0}
+    others |= {"sigma_schedule": "x", "rho": 3.0, "noise_sampler_seed": 1, "tensor_format": "np"}
+    assert others.keys() == schedulers._OTHERS
+    config = {"_class_name": name} | FINE
+    assert worst(their_states(config, 5), their_states(config | others, 5)) == 0
+    assert worst(our_states(config, 5), our_states(config | others, 5)) == 0
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize(
     ("option", "value"),
     [
         ("thresholding", True),
-        ("clip_sample", True),
         ("variance_type", "fixed_large"),
         ("variance_type", "learned_range"),
         ("skip_prk_steps", False),
@@ -358,9 +479,9 @@ def test_an_option_without_counterpart_is_refused_where_it_has_an_effect(name, o
     [
         ({"_class_name": "LCMScheduler"}, 5, "_class_name is 'LCMScheduler', expected DDPMScheduler, .*: take"),
         ({}, 5, "_class_name is None, expected"),
-        (DDIM | {"zoom": 0}, 5, "unknown option zoom of DDIMScheduler: remove it"),
+        (DDIM | {"zoom": 0}, 5, "unknown option zoom of DDIMScheduler, 0: remove it"),
+        (DDIM | {"predict_epsilon": False}, 5, "unknown option predict_epsilon of DDIMScheduler, False: remove"),
         ({"_class_name": "DDIMScheduler"}, 5, "clip_sample of DDIMScheduler is True by default, expected False: set"),
-        ({"_class_name": "DDPMScheduler"}, 5, "clip_sample of DDPMScheduler is True by default, expected False: set"),
         ({"_class_name": "PNDMScheduler"}, 5, "skip_prk_steps of PNDMScheduler is False by default, expected True"),
         (DDIM, 0, "steps is 0, expected a whole number from 1 to 1000"),
         (DDIM, 1001, "steps is 1001, expected a whole number from 1 to 1000"),
@@ -371,13 +492,24 @@ def test_an_option_without_counterpart_is_refused_where_it_has_an_effect(name, o
         (DDIM | {"steps_offset": 145}, 7, "timestep_spacing of DDIMScheduler"),
         (DDIM | {"steps_offset": -1}, 5, "steps_offset"),
         (DDIM | {"beta_end": "0.02"}, 5, "beta_end of DDIMScheduler is '0.02', expected a number"),
-        (DDIM | {"num_train_timesteps": None}, 5, "num_train_timesteps of DDIMScheduler is None, expected a number"),
+        (DDIM | {"num_train_timesteps": None}, 5, "num_train_timesteps .* is None, expected a whole number above 0"),
+        (DDIM | {"num_train_timesteps": 999.5}, 5, "num_train_timesteps .* is 999.5, expected a whole number"),
+        (DDIM | {"num_train_timesteps": True}, 5, "num_train_timesteps .* is True, expected a whole number"),
+        (DDIM | {"steps_offset": "1"}, 5, "steps_offset of DDIMScheduler is '1', expected a whole number:"),
+        (DDIM | {"beta_end": math.nan}, 5, "beta_end of DDIMScheduler is nan, expected a number above 0"),
+        (DDIM | {"beta_start": -0.1}, 5, "beta_start of DDIMScheduler is -0.1, expected a number above 0"),
+        (DDIM | {"beta_end": 2.0}, 5, r"the betas of DDIMScheduler cannot be used: betas must be .* in \(0, 1\]"),
+        (DDIM | {"trained_betas": "many"}, 5, "the betas of DDIMScheduler cannot be used: "),
+        (SD3 | {"shift": 0}, 5, "shift of FlowMatchEulerDiscreteScheduler is 0, expected a number above 0"),
+        (DPM, 1000, "timestep_spacing of DPM.* with 1000 steps: its 1001 times do not fit into 1000; take fewer steps"),
+        (SD15, 1000, "timestep_spacing of PNDM.* with 1000 steps: its 1000 times do not fit into 1000; take fewer"),
+        ({"_class_name": ["DDIMScheduler"]}, 5, r"_class_name is \['DDIMScheduler'\], expected"),
         (DDIM | {"trained_betas": [0.1, 0.2]}, 5, "trained_betas are 2, expected num_train_timesteps, 1000"),
         (EULER | ZERO | BETAS["linear"], 1000, "rescale_betas_zero_snr .* is True, with 1000 steps: .*; take"),
     ],
 )
 def test_refusals(config, steps, message):
-    with pytest.raises(ValueError, match=message) as info:
+    with pytest.raises(ValueError if "steps is" in message else convert.WeightsError, match=message) as info:
         scheduler(config, steps)
     assert "\n" not in str(info.value)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ PREDICTIONS = {"epsilon": EPS, "v_prediction": V, "sample": X0}
 _BETAS = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 _BETAS |= {"trained_betas": None, "prediction_type": "epsilon", "steps_offset": 0}
 _WHOLE = dict(_BETAS, timestep_spacing="leading")  #  times are whole numbers
-_CLIP = {"clip_sample": True, "thresholding": False, "rescale_betas_zero_snr": False}
+_CLIP = {"clip_sample": True, "clip_sample_range": 1.0, "thresholding": False, "rescale_betas_zero_snr": False}
 _SPACED = dict(_BETAS, timestep_spacing="linspace")
 _SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
 _ENDS = {"rescale_betas_zero_snr": False, "final_sigmas_type": "zero"}
@@ -45,7 +46,7 @@ _DPM = {"solver_order": 2, "solver_type": "midpoint", "algorithm_type": "dpmsolv
 _DPM |= {"use_lu_lambdas": False, "use_flow_sigmas": False, "use_dynamic_shifting": False}
 _DPM |= {"thresholding": False, "variance_type": None}
 _EULER = {"interpolation_type": "linear", "timestep_type": "discrete", "sigma_min": None, "sigma_max": None}
-_HEUN = {"beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
+_HEUN = {"beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False, "clip_sample_range": 1.0}
 _FLOW = {"num_train_timesteps": 1000, "shift": 1.0, "use_dynamic_shifting": False, "shift_terminal": None}
 _FLOW |= {"invert_sigmas": False, "stochastic_sampling": False}
 SCHEDULERS = {
@@ -59,7 +60,8 @@ SCHEDULERS = {
     "FlowMatchEulerDiscreteScheduler": (euler, _SIGMAS | _FLOW),
 }
 _OVER_ALPHA = {"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"}
-_NUMBERS = {"num_train_timesteps", "beta_start", "beta_end", "steps_offset", "shift"}
+_WHOLE_NUMBERS = {"num_train_timesteps", "steps_offset"}
+_NUMBERS = _WHOLE_NUMBERS | {"beta_start", "beta_end", "clip_sample_range", "shift"}
 # What an option that is no number may be, if not its default alone; (class, option) for one class.
 _MAY_BE = {
     "beta_schedule": [*BETAS],
@@ -71,50 +73,77 @@ _MAY_BE = {
     "set_alpha_to_one": [True, False],
     "use_karras_sigmas": [False, True],
     ("FlowMatchEulerDiscreteScheduler", "use_karras_sigmas"): [False],
-    "clip_sample": [False],
+    "clip_sample": [False, True],
+    ("DDIMScheduler", "clip_sample"): [False],  #  theirs clips x_0 but keeps the eps of the unclipped one
     "skip_prk_steps": [True],
+    "algorithm_type": ["dpmsolver++", "deis"],  # names of DEIS and UniPC, which their DPM-Solver++ takes for its own
+    "solver_type": ["midpoint", "logrho", "bh1", "bh2"],
     "variance_type": [None, "fixed_small", "fixed_small_log"],  #  in DDPM all the same, in DPM-Solver++ unused
 }
 # These have an effect only together with options that are refused.
-_HARMLESS = {"clip_sample_range", "dynamic_thresholding_ratio", "sample_max_value", "lower_order_final"}
+_HARMLESS = {"dynamic_thresholding_ratio", "sample_max_value", "lower_order_final"}
 _HARMLESS |= {"euler_at_final", "flow_shift", "time_shift_type"}
 _HARMLESS |= {"base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len"}
+# Options of classes that are not ours (UniPC; LCM, TCD; SA-Solver; EDM; DPM-Solver SDE), which diffusers ignores in
+# ours, and one of 2022 that is gone. And two that are gone and have no effect at these values alone.
+_OTHERS = {"disable_corrector", "predict_x0", "solver_p", "original_inference_steps", "timestep_scaling"}
+_OTHERS |= {"predictor_order", "corrector_order", "tau_func", "sigma_data", "sigma_schedule", "rho"}
+_OTHERS |= {"noise_sampler_seed", "tensor_format"}
+_GONE = {"timestep_values": None, "predict_epsilon": True}
 
 
-def scheduler(config: dict | str | Path, steps: int) -> tuple[Schedule, Prediction, Callable, Tensor, Callable]:
-    """The (schedule, prediction, sample, times, network_time) that make the states of a scheduler of diffusers:
+class Process(NamedTuple):
+    """What makes the states of one of diffusers' schedulers: see `scheduler`."""
 
-        *states, x0 = sample(denoiser(net, schedule, prediction), x, schedule, times)
+    schedule: Schedule
+    prediction: Prediction
+    sample: Callable  #   a function of minidiff.sample
+    times: Tensor  #      steps + 1 of them, descending
+    clip: float  #        x_0 is clipped to [-clip, clip]; infinite: not at all
 
-    `config` is its config, or a folder with scheduler_config.json. `network_time(t)`, which is the schedule's own, is
-    what the network is told at t. All states are alpha x_0 + sigma eps; those of diffusers' Euler and Heun are over
-    alpha. `init_noise_sigma` tells where it starts.
 
-    As in diffusers, a missing option has its class' default, and one of other classes is ignored. ValueError that
-    names the option for all else that our samplers do not do exactly.
+def scheduler(config: dict | str | Path, steps: int) -> Process:
+    """The (schedule, prediction, sample, times, clip) that make the states of a scheduler of diffusers:
+
+        *states, x0 = sample(clipped(denoiser(net, schedule, prediction), clip), x, schedule, times)
+
+    `config` is its config, or a folder with scheduler_config.json. All states are alpha x_0 + sigma eps; those of
+    diffusers' Euler and Heun are over alpha. `init_noise_sigma` tells where it starts. Guidance, `cfg`, comes before
+    clipping.
+
+    As in diffusers, a missing option has its class' default, and one of other classes is ignored. WeightsError that
+    names the option for all else that our samplers do not do exactly, and for an option of no class we know: diffusers
+    ignores it, but whoever wrote it may have meant another picture. ValueError if `steps` is not from 1 to T.
     """
     name, option = _scheduler_options(config)
     T, spacing, zero = (option.get(o) for o in ("num_train_timesteps", "timestep_spacing", "rescale_betas_zero_snr"))
-    if not isinstance(steps, int) or not 1 <= steps <= T:
-        raise ValueError(f"steps is {steps!r}, expected a whole number from 1 to {T}")
+    given, steps = steps, _number(steps, int)
+    if steps is None or not 1 <= steps <= T:
+        raise ValueError(f"steps is {given!r}, expected a whole number from 1 to {T}")
 
     def refuse(key, why):
-        raise ValueError(f"{key} of {name} is {option[key]!r}, with {steps} steps: {why}")
+        raise WeightsError(f"{key} of {name} is {option[key]!r}, with {steps} steps: {why}")
+
+    clip = option["clip_sample_range"] if option.get("clip_sample") else math.inf
 
     if name == "FlowMatchEulerDiscreteScheduler":
         schedule, prediction, shift = Flow(), FLOW, option["shift"]
         times = torch.linspace(1, shift / (T + shift - 1), steps, dtype=torch.float64)  #  the last is shifted twice
         times = nn.functional.pad(shift * times / (1 + (shift - 1) * times), (0, 1))
         schedule.network_time = lambda t: torch.as_tensor(t, dtype=torch.float64) * T
-        return schedule, prediction, euler, times, schedule.network_time
+        return Process(schedule, prediction, euler, times, clip)
 
     # In single precision, as theirs: its rounding shows in the states, most where alpha_bar is almost 1.
-    betas = BETAS[option["beta_schedule"]](T, option["beta_start"], option["beta_end"]).float()
-    if option["trained_betas"] is not None:
-        betas = torch.tensor(option["trained_betas"], dtype=torch.float32)
+    try:
+        betas = BETAS[option["beta_schedule"]](T, option["beta_start"], option["beta_end"]).float()
+        if option["trained_betas"] is not None:
+            betas = torch.tensor(option["trained_betas"], dtype=torch.float32)
         if len(betas) != T:
             raise ValueError(f"trained_betas are {len(betas)}, expected num_train_timesteps, {T}, of them")
-    schedule, prediction = Discrete(zero_terminal_snr(betas) if zero else betas), PREDICTIONS[option["prediction_type"]]
+        schedule = Discrete(zero_terminal_snr(betas) if zero else betas)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"the betas of {name} cannot be used: {error}") from error
+    prediction = PREDICTIONS[option["prediction_type"]]
     schedule.alpha_bar[1:] = (1 - schedule.betas.float()).cumprod(0)
     if zero and name not in ("DDPMScheduler", "DDIMScheduler"):
         schedule.alpha_bar[-1] = 2**-24  #  so that theirs can divide by alpha
@@ -123,7 +152,10 @@ def scheduler(config: dict | str | Path, steps: int) -> tuple[Schedule, Predicti
         refuse("timestep_spacing", "theirs rounds to a time too many; take another number of steps")
     grid = {"trailing": trailing, "linspace": linspace, "leading": partial(leading, offset=option["steps_offset"])}
     dpm = name == "DPMSolverMultistepScheduler"  #  whose grid has one step more, the last of which it leaves out
-    times = grid[spacing](T, steps + (dpm and spacing != "trailing"))[: steps + 1]
+    points = steps + (dpm and spacing != "trailing")
+    if points > T - option["steps_offset"] * (spacing == "leading"):
+        refuse("timestep_spacing", f"its {points} times do not fit into {T}; take fewer steps")
+    times = grid[spacing](T, points)[: steps + 1]
     if spacing == "linspace" and name not in _OVER_ALPHA:  #  by numpy, so that ties between two times fall as theirs
         times[:-1] = torch.from_numpy(np.linspace(0, T - 1, steps + dpm).round()[::-1][:steps] + 1)
     times[-1] = 0 if option.get("set_alpha_to_one", True) else 1
@@ -150,7 +182,7 @@ def scheduler(config: dict | str | Path, steps: int) -> tuple[Schedule, Predicti
         _spread(schedule, times, whole=dpm)
         if dpm and steps > 1 and schedule.network_time(times[:2]).unique().numel() == 1:
             refuse("use_karras_sigmas", "the first two times round to one, so that theirs skips a step; take fewer")
-    return schedule, prediction, SCHEDULERS[name][0], times, schedule.network_time
+    return Process(schedule, prediction, SCHEDULERS[name][0], times, clip)
 
 
 def init_noise_sigma(config: dict | str | Path, steps: int) -> float:
@@ -166,16 +198,14 @@ def init_noise_sigma(config: dict | str | Path, steps: int) -> float:
 def with_sampler(config: dict, sample: Callable) -> dict:
     """The config under the class of `sample`, as diffusers' `from_config` takes it from one scheduler to another.
 
-    ValueError for a sampler of our own. Flow matching keeps its class: any sampler follows it.
+    A sampler that diffusers does not have gets the times of its Euler. Flow matching keeps its class: any sampler
+    follows it.
     """
-    classes = {own: name for name, (own, _) in SCHEDULERS.items() if name != "FlowMatchEulerDiscreteScheduler"}
-    sample = getattr(sample, "func", sample)  #  of partial(ddim, eta=1)
     if config.get("_class_name") == "FlowMatchEulerDiscreteScheduler":
         return config
-    if sample not in classes:
-        name = getattr(sample, "__name__", repr(sample))
-        raise ValueError(f"diffusers has no {name}, expected one of {', '.join(f.__name__ for f in classes)}")
-    return config | {"_class_name": classes[sample]}
+    classes = {own: name for name, (own, _) in SCHEDULERS.items() if name != "FlowMatchEulerDiscreteScheduler"}
+    sample = getattr(sample, "func", sample)  #  of partial(ddim, eta=1)
+    return config | {"_class_name": classes.get(sample, "EulerDiscreteScheduler")}
 
 
 def ddim_config(schedule: Schedule, prediction: Prediction) -> dict:
@@ -214,21 +244,37 @@ def _spread(schedule: Discrete, times: Tensor, whole: bool) -> None:
 
 
 def _scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
-    """(class, all its options that have an effect). ValueError for an option that is unknown or not supported."""
+    """(class, all its options that have an effect). WeightsError for one that is unknown or not supported."""
     if not isinstance(config, dict):
         config = read_json(Path(config) / "scheduler_config.json", "give the scheduler's folder, or a dict")
     name = config.get("_class_name")
-    if name not in SCHEDULERS:
-        raise ValueError(f"_class_name is {name!r}, expected {', '.join(SCHEDULERS)}: take one of these")
-    known = _HARMLESS.union(*(options for _, options in SCHEDULERS.values()))
-    if unknown := [key for key in config if key not in known and not key.startswith("_")]:
-        raise ValueError(f"unknown option {unknown[0]} of {name}: remove it if it has no effect")
+    if not isinstance(name, str) or name not in SCHEDULERS:
+        raise WeightsError(f"_class_name is {name!r}, expected {', '.join(SCHEDULERS)}: take one of these")
+    known = _HARMLESS.union(_OTHERS, *(options for _, options in SCHEDULERS.values()))
+    for key, value in config.items():
+        if key not in known and not key.startswith("_") and not (key in _GONE and value == _GONE[key]):
+            raise WeightsError(f"unknown option {key} of {name}, {value!r}: remove it if it has no effect")
     options = SCHEDULERS[name][1] | {key: value for key, value in config.items() if key in SCHEDULERS[name][1]}
     for key, value in options.items():
-        expected = _MAY_BE.get((name, key), _MAY_BE.get(key, [SCHEDULERS[name][1][key]]))
-        fine = isinstance(value, int | float) if key in _NUMBERS else value in expected
-        if not fine and key != "trained_betas":
+        if key == "trained_betas":
+            continue
+        if key in _NUMBERS:
+            expected = f"a {'whole ' * (key in _WHOLE_NUMBERS)}number{' above 0' * (key != 'steps_offset')}"
+            options[key] = _number(value, int if key in _WHOLE_NUMBERS else float)
+            fine = options[key] is not None and (options[key] > 0 or key == "steps_offset")
+        else:
+            allowed = _MAY_BE.get((name, key), _MAY_BE.get(key, [SCHEDULERS[name][1][key]]))
+            expected, fine = " or ".join(map(repr, allowed)), value in allowed
+        if not fine:
             got = f"{value!r}" if key in config else f"{value!r} by default"
-            expected = "a number" if key in _NUMBERS else " or ".join(map(repr, expected))
-            raise ValueError(f"{key} of {name} is {got}, expected {expected}: set it so, or take another scheduler")
+            raise WeightsError(f"{key} of {name} is {got}, expected {expected}: set it so, or take another scheduler")
     return name, options
+
+
+def _number(value, kind: type) -> int | float | None:
+    """`value` as an int or a float, or None if it is none or would lose something."""
+    try:
+        number = kind(value)
+        return number if number == value and math.isfinite(number) and not isinstance(value, bool) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
