@@ -1,6 +1,8 @@
 """Stable Diffusion, put together: words in, pictures out, and a trace of all that happened in between."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from minidiff.canvas import Canvas, check_size, size
 from minidiff.clip import CLIP, CLIPText
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError, load
-from minidiff.denoise import Prediction, V, denoiser
+from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint
 from minidiff.pictures import one_or_each
 from minidiff.sample import ddim, plms
@@ -28,9 +30,6 @@ from minidiff.unet import UNet, skip_channels
 from minidiff.vae import VAE
 
 WEIGHTS = Path(__file__).parent / "weights"
-PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-# Parts of a checkpoint that have no share in the picture, or are given as `control`.
-IGNORED = ("safety_checker", "feature_extractor", "controlnet")
 # The shipped U-Net's. It ends in pure noise: at the plain cosine's end, sigma / alpha = 20,000 multiplies every slope
 SCHEDULE = Discrete(zero_terminal_snr(cosine_betas(1000)))
 
@@ -48,15 +47,21 @@ class StableDiffusion:
         prediction: Prediction = V,
         words: Sequence[str] | None = None,
         scheduler_config: dict | None = None,
+        sampler: Callable | None = None,
     ):
-        """The parts. `words` are those the text was taught, if known.
+        """The parts. `words` are those the text was taught, if known. `sampler` draws where a call names none.
 
-        With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's.
+        With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
+        sampler, unless one is given.
         """
         self.vae, self.unet, self.text, self.tokenizer, self.words = vae, unet, text, tokenizer, words
-        self.schedule, self.prediction, self.scheduler_config = schedule, prediction, scheduler_config
-        if scheduler_config is not None:  # the same for any number of steps
-            self.schedule, self.prediction, *_ = convert.scheduler(scheduler_config, 10)
+        self.schedule, self.prediction, self.sampler = schedule, prediction, sampler
+        if scheduler_config is not None:
+            if sampler is not None:
+                scheduler_config = convert.with_sampler(scheduler_config, sampler)
+            # the same for any number of steps
+            self.schedule, self.prediction, *_ = convert.scheduler(scheduler_config, 1)
+        self.scheduler_config = scheduler_config
 
     @classmethod
     def from_pretrained(
@@ -76,27 +81,36 @@ class StableDiffusion:
         return cls(_channels_last(vae), _channels_last(unet), clip.text_model, Tokenizer.load(folder), words=words)
 
     @classmethod
-    def from_diffusers(cls, folder: str | Path, device: torch.device | str | None = None) -> "StableDiffusion":
+    def from_diffusers(
+        cls, folder: str | Path, device: torch.device | str | None = None, sampler: Callable | None = None
+    ) -> "StableDiffusion":
         """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5 or 2.1.
 
         It then draws as diffusers does: the scheduler in the folder gives schedule, times and prediction, and the
-        sampler, unless another is asked for. WeightsError, in one line, for what is missing or not implemented.
+        sampler, unless another is asked for. `sampler` takes the place of a scheduler that minidiff does not have, as
+        `from_pretrained(folder, scheduler=...)` does there. WeightsError, in one line and before any weight is read,
+        for what is missing or not implemented.
         """
         folder, device = Path(folder), find_device(device)
-        for part, (_, kind) in convert.read_index(folder).items():
-            if kind is not None and part not in (*PARTS, *IGNORED):
-                raise WeightsError(
-                    f"{folder} has a {part}, {kind}, which minidiff does not implement: give another one"
-                )
-        vae = VAE.from_diffusers(folder / "vae", device)
-        unet = UNet.from_diffusers(folder / "unet", device)
-        text = CLIPText.from_diffusers(folder / "text_encoder", device)
-        if unet.config.in_channels != vae.config.latent_channels:
-            got = f"in_channels = {unet.config.in_channels}, expected the VAE's {vae.config.latent_channels}"
-            raise WeightsError(f"{folder / 'unet'} has {got}: the kind for inpainting alone is not implemented")
-        config = convert.read_json(folder / "scheduler" / "scheduler_config.json", "download it again")
+        convert.read_index(folder)
+        models = {"vae": VAE, "unet": UNet, "text_encoder": CLIPText}
+        configs = {name: convert.find_part(model, folder / name)[0] for name, model in models.items()}
+        latents, width = configs["vae"].latent_channels, configs["text_encoder"].hidden_size
+        fitting = {
+            "in_channels": (latents, "VAE's"),
+            "out_channels": (latents, "VAE's"),
+            "cross_attention_dim": (width, "text encoder's"),
+        }
+        for name, (expected, whose) in fitting.items():
+            if (got := getattr(configs["unet"], name)) not in (expected, None):
+                got = f"{name} = {got}, expected the {whose} {expected}"
+                raise WeightsError(f"{folder / 'unet'} has {got}: such a model is not implemented")
+        config = convert.read_scheduler(folder, sampler)
         tokenizer = Tokenizer.load(folder / "tokenizer")
-        return cls(_channels_last(vae), _channels_last(unet), text, tokenizer, scheduler_config=config)
+        vae, unet, text = (model.from_diffusers(folder / name, device) for name, model in models.items())
+        unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
+        vae, unet = _channels_last(vae), _channels_last(unet)
+        return cls(vae, unet, text, tokenizer, scheduler_config=config, sampler=sampler)
 
     def to_diffusers(self, folder: str | Path) -> None:
         """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures."""
@@ -107,7 +121,7 @@ class StableDiffusion:
         self.tokenizer.save(folder / "tokenizer")
         config = self.scheduler_config or convert.ddim_config(self.schedule, self.prediction)
         convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
-        convert.write_index(folder)
+        convert.write_index(folder, config["_class_name"])
 
     @torch.no_grad()
     def __call__(
@@ -197,7 +211,7 @@ class StableDiffusion:
         guidance = given
         if sampler is not None and not callable(sampler):
             raise ValueError(f"sampler is {named(sampler)}, expected a function of minidiff.sample, such as ddim")
-        schedule, prediction, sampler, times, start = self._process(sampler, steps)
+        schedule, prediction, sampler, times, start, clip = self._process(sampler, steps)
         generators = [torch.Generator().manual_seed(s) for s in seeds(seed, n)]  # on the CPU: one picture everywhere
         if image is None and (mask is not None or margins is not None):
             raise ValueError("got a mask or margins without an image: give the picture that they belong to")
@@ -238,6 +252,7 @@ class StableDiffusion:
             denoise = traced_cfg(denoise, cond, uncond, guidance, self.unet, controlnets, record.calls)
         else:
             denoise = cfg(denoise, cond, uncond, guidance)
+        denoise = clipped(denoise, clip)
         if redrawn is not None:
             denoise = inpaint(denoise, known, redrawn)
 
@@ -280,16 +295,18 @@ class StableDiffusion:
         return self.unet.conv_in.weight.device
 
     def _process(self, sampler: Callable | None, steps: int) -> tuple:
-        """(schedule, prediction, sampler, times, scale of the first state's noise)"""
+        """(schedule, prediction, sampler, times, scale of the first state's noise, limit of x_0)"""
+        sampler = sampler or self.sampler
         if self.scheduler_config is None:
             # as in training, where the last state still holds a little of the picture, unless the schedule ends in none
             start = self.schedule(self.schedule.T)[1].item()
-            return self.schedule, self.prediction, sampler or ddim, trailing(self.schedule.T, steps), start
+            times = trailing(self.schedule.T, steps)
+            return self.schedule, self.prediction, sampler or ddim, times, start, math.inf
         config = self.scheduler_config
         if sampler is not None:
             config = convert.with_sampler(config, sampler)
-        schedule, prediction, own, times, _ = convert.scheduler(config, steps)
-        return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps)
+        schedule, prediction, own, times, clip = convert.scheduler(config, steps)
+        return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps), clip
 
     def _check_latents(self, latents: Tensor | None, n: int) -> None:
         channels, factor = self.vae.config.latent_channels, self.factor
@@ -359,10 +376,10 @@ def _channels_last(model: nn.Module) -> nn.Module:
 
 
 def find_weights(name: str | Path) -> Path:
-    """The folder of the shipped weights, "openmoji", or another one. ValueError if it is not there."""
+    """The folder of the shipped weights, "openmoji", or another one. WeightsError if it is not there."""
     folder = WEIGHTS if name == "openmoji" else Path(name)
     if not folder.is_dir():
-        raise ValueError(f"no weights {str(name)!r}: give 'openmoji', the shipped ones, or a folder with your own")
+        raise WeightsError(f"no weights {str(name)!r}: give 'openmoji', the shipped ones, or a folder with your own")
     return folder
 
 

@@ -9,6 +9,9 @@ import torch
 from tokenizers import AddedToken, Regex, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
+from minidiff.convert import WeightsError
+from minidiff.convert.files import refuse_pointer
+
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"  # before every text; after it, and then as padding
 # What CLIP calls a word: English contractions, runs of letters, single digits, runs of anything else but space.
 PATTERN = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
@@ -90,10 +93,13 @@ class Tokenizer:
         """From a folder with tokenizer.json, or with vocab.json and merges.txt, as transformers writes and CLIP ships.
 
         Context, padding and special tokens are in tokenizer_config.json and special_tokens_map.json; without these 77,
-        and the end token. ValueError, in one line, if the folder holds no CLIP tokenizer.
+        and the end token. WeightsError, in one line, if the folder holds no CLIP tokenizer.
         """
         folder, config = Path(folder), {"model_max_length": 77, "bos_token": BOS, "eos_token": EOS, "pad_token": EOS}
         try:
+            for name in ("tokenizer.json", "vocab.json", "merges.txt"):
+                if (folder / name).exists():
+                    refuse_pointer(folder / name)
             if (folder / "tokenizer.json").exists():
                 contents = json.loads((folder / "tokenizer.json").read_text("utf-8"))
                 model, added = contents["model"], contents.get("added_tokens", [])
@@ -115,8 +121,10 @@ class Tokenizer:
             # "normalized": found after lower-casing, so in any case. A length of 10^30 is how they write "not known".
             tokens = [AddedToken(name, normalized=token.get("normalized", False)) for name, token in special.items()]
             return cls(model["vocab"], merges, context if context < 1e6 else 77, pad, tokens)
+        except WeightsError:
+            raise
         except Exception as error:  # of the tokenizers library, which has no narrower class
-            raise ValueError(
+            raise WeightsError(
                 f"no CLIP tokenizer in {folder} ({type(error).__name__}: {error}):"
                 " give a folder with tokenizer.json, or with vocab.json and merges.txt"
             ) from error

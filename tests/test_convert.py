@@ -129,7 +129,7 @@ def test_truncated(path, size):
 
 def test_not_safetensors(path):
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    refused(path, "damaged or no safetensors file")
+    refused(path, "is a pointer of git-lfs, not the file itself: run `git lfs pull`")
     torch.save({"a": torch.zeros(1)}, path)
     refused(path, "damaged or no safetensors file")
 

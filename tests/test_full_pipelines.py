@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from functools import partial
 
 import diffusers
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 import transformers
 from PIL import Image
 
-from minidiff import data, sample
+from minidiff import convert, data, sample
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError
+from minidiff.convert.schedulers import SCHEDULERS as CLASSES
 from minidiff.pipeline import StableDiffusion
 from minidiff.tokenizer import Tokenizer
 
@@ -208,19 +210,204 @@ def test_the_shipped_weights_draw_the_same_in_diffusers(tmp_path):
     assert np.abs(np.asarray(same).astype(int) - np.asarray(trace.images[0])).max() <= 1
 
 
-def test_what_is_not_implemented_is_refused_by_name(folder, tmp_path):
-    index = json.loads((folder / "model_index.json").read_text())
-    (tmp_path / "model_index.json").write_text(
-        json.dumps(index | {"image_encoder": ["transformers", "CLIPVisionModel"]})
+# Folders as people have them
+
+
+OLD = {  # of 2022: what is missing or wrong in them, diffusers' pipelines set right
+    "Stable Diffusion 1.4": {"_class_name": "PNDMScheduler", "skip_prk_steps": True},
+    "DDIM": {"_class_name": "DDIMScheduler", "timestep_values": None, "tensor_format": "pt", "clip_sample": True},
+    "DDPM": {"_class_name": "DDPMScheduler", "clip_sample": True, "steps_offset": 0},
+    "Euler": {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading", "disable_corrector": []},
+    "DPM-Solver++": {"_class_name": "DPMSolverMultistepScheduler", "timestep_spacing": "leading", "solver_type": "bh2"},
+}  # fmt: skip
+BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
+INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
+
+
+def changed(folder, target, files):
+    """A copy of the folder in which the JSON files have these options; a scheduler's are all that it has."""
+    shutil.copytree(folder, target)
+    for name, options in files.items():
+        old = {} if name == SCHEDULER else json.loads((target / name).read_text())
+        (target / name).write_text(json.dumps(old | options))
+    return target
+
+
+def with_scheduler(folder, target, config, kind="StableDiffusionPipeline", **options):
+    """A copy of the folder, of the pipeline `kind`, with this scheduler."""
+    index = {"_class_name": kind, "scheduler": ["diffusers", options.pop("scheduler", config["_class_name"])]}
+    return changed(folder, target, {INDEX: index, SCHEDULER: BETAS | config})
+
+
+def drawn(pipe, steps):
+    """Final latents of diffusers' pipeline, and its arguments as ours."""
+    pipe.set_progress_bar_config(disable=True)
+    call = dict(negative_prompt=NEGATIVE, num_inference_steps=steps, guidance_scale=4.0, output_type="latent")
+    return pipe(PROMPT, generator=torch.Generator().manual_seed(7), **call).images
+
+
+def assert_draws_as(pipe, theirs, steps, sampler=None, limit=2e-4):
+    trace = pipe(PROMPT, NEGATIVE, steps=steps, seed=7, sampler=sampler, trace=True, progress=False)
+    expected = drawn(theirs, steps)
+    assert trace.states[-1].shape == expected.shape
+    assert (trace.states[-1] - expected).abs().max() <= limit * expected.abs().max()
+
+
+@pytest.mark.parametrize("what", OLD)
+def test_old_schedulers_draw_as_in_diffusers(folder, tmp_path, what):
+    old = with_scheduler(folder, tmp_path / "old", OLD[what])
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(old, safety_checker=None)
+    assert_draws_as(StableDiffusion.from_diffusers(old, "cpu"), theirs, 4, limit=1e-3 if "1.4" in what else 2e-4)
+
+
+def test_the_scheduler_is_of_the_class_that_the_index_names(folder, tmp_path):
+    other = with_scheduler(folder, tmp_path / "other", OLD["DDIM"], scheduler="EulerDiscreteScheduler")
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(other, safety_checker=None)
+    assert isinstance(theirs.scheduler, diffusers.EulerDiscreteScheduler)
+    assert_draws_as(StableDiffusion.from_diffusers(other, "cpu"), theirs, 4)
+
+
+@pytest.mark.parametrize("kind", convert.folders.PIPELINES)
+@pytest.mark.parametrize("name", ["PNDMScheduler", "DDPMScheduler", "HeunDiscreteScheduler"])
+def test_each_pipeline_sets_what_diffusers_sets(folder, tmp_path, kind, name):
+    config = {
+        "_class_name": name,
+        "steps_offset": 0,
+        "skip_prk_steps": kind.endswith("NetPipeline"),
+        "clip_sample": True,
+    }
+    other = with_scheduler(folder, tmp_path / "other", config, kind)
+    options = (
+        {"controlnet": diffusers.ControlNetModel.from_pretrained(folder / "controlnet")} if "Control" in kind else {}
     )
-    with pytest.raises(WeightsError, match="image_encoder, CLIPVisionModel"):
-        StableDiffusion.from_diffusers(tmp_path)
+    theirs = getattr(diffusers, kind).from_pretrained(other, safety_checker=None, **options).scheduler.config
+    try:
+        mine = convert.read_scheduler(other)
+    except WeightsError as error:
+        assert name == "PNDMScheduler" and not theirs["skip_prk_steps"] and "skip_prk_steps" in str(error)
+    else:
+        assert {key: mine.get(key, default) for key, default in CLASSES[name][1].items()}.items() <= dict(
+            theirs
+        ).items()
+
+
+UNKNOWN = ["DEISMultistepScheduler", "LCMScheduler", "UniPCMultistepScheduler", "KDPM2DiscreteScheduler"]
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_a_scheduler_that_is_not_ours_can_be_replaced(folder, tmp_path, name):
+    spacing = {"timestep_spacing": "leading", "steps_offset": 1, "clip_sample": False}
+    other = with_scheduler(folder, tmp_path / "other", {"_class_name": name} | spacing)
+    with pytest.raises(WeightsError, match=rf"_class_name is '{name}', .*; or from_diffusers\(folder, sampler=ddim"):
+        StableDiffusion.from_diffusers(other)
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(other, safety_checker=None)
+    config = theirs.scheduler.config
+    pipe = StableDiffusion.from_diffusers(other, "cpu", sampler=sample.ddim)
+    theirs.scheduler = diffusers.DDIMScheduler.from_config(config)
+    assert_draws_as(pipe, theirs, 5)
+    theirs.scheduler = diffusers.EulerDiscreteScheduler.from_config(config)
+    assert_draws_as(pipe, theirs, 5, sampler=sample.euler)
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm", "dpmpp_2m"])
+def test_a_replaced_scheduler_of_an_old_file_is_set_right_too(folder, tmp_path, sampler):
+    """As `from_pretrained(folder, scheduler=...)` does; after it, diffusers would no longer look at the options."""
+    other = with_scheduler(folder, tmp_path / "other", {"_class_name": "UniPCMultistepScheduler"})
+    own = sample.SAMPLERS[sampler]
+    kind = getattr(diffusers, convert.with_sampler({}, own)["_class_name"])
+    scheduler = kind.from_pretrained(other, subfolder="scheduler")
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(other, scheduler=scheduler, safety_checker=None)
+    assert_draws_as(StableDiffusion.from_diffusers(other, "cpu", sampler=own), theirs, 5)
+
+
+def test_a_sampler_given_with_its_options_stays_as_given(folder):
+    pipe = StableDiffusion.from_diffusers(folder, "cpu", sampler=partial(sample.ddim, eta=1.0))
+    states = [
+        pipe(PROMPT, steps=3, sampler=sampler, progress=False, trace=True).states[-1]
+        for sampler in (None, partial(sample.ddim, eta=1.0), sample.ddim)
+    ]
+    assert (states[0] == states[1]).all() and (states[0] - states[2]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("version", ["0.2.2", "0.8.1", "0.9.0.dev0", "0.10.2", None])
+@pytest.mark.parametrize("size", [16, 96])
+def test_sizes_of_files_before_0_9(folder, tmp_path, version, size):
+    options = {"_diffusers_version": version, "sample_size": size} if version else {"sample_size": size}
+    old = changed(folder, tmp_path / "old", {"unet/config.json": options})
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(old, safety_checker=None)
+    assert StableDiffusion.from_diffusers(old, "cpu").unet.config.sample_size == theirs.unet.config.sample_size
+
+
+def test_what_is_written_again_keeps_its_scheduler(folder, tmp_path):
+    old = with_scheduler(folder, tmp_path / "old", OLD["Euler"])
+    StableDiffusion.from_diffusers(old, "cpu").to_diffusers(tmp_path / "new")
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "new", safety_checker=None)
+    assert isinstance(theirs.scheduler, diffusers.EulerDiscreteScheduler)
+    assert_draws_as(StableDiffusion.from_diffusers(old, "cpu"), theirs, 3)
+
+
+# Refusals
+
+
+def without(name):
+    return {INDEX: {name: [None, None]}}
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4f1a\nsize 3438167540\n"
+REFUSED = {
+    "_class_name 'DDPMPipeline', expected StableDiffusionPipeline, or": {INDEX: {"_class_name": "DDPMPipeline"}},
+    "_class_name 'StableDiffusionXLPipeline'": {INDEX: {"_class_name": "StableDiffusionXLPipeline"}},
+    "_class_name 'FluxPipeline'": {INDEX: {"_class_name": "FluxPipeline"}},
+    "_class_name 'LatentConsistencyModelPipeline'": {INDEX: {"_class_name": "LatentConsistencyModelPipeline"}},
+    r"_class_name \['mine', 'Pipe'\]": {INDEX: {"_class_name": ["mine", "Pipe"]}},
+    "_class_name None": {INDEX: {"_class_name": None}},
+    "has the part image_encoder, Some of transformers": {INDEX: {"image_encoder": ["transformers", "Some"]}},
+    "has the part scheduler, DDIMScheduler of mine": {INDEX: {"scheduler": ["mine", "DDIMScheduler"]}},
+    "has no vae in its model_index.json": without("vae"),
+    "has no scheduler in its model_index.json": without("scheduler"),
+    "in_channels = 8, expected the VAE's 4": {"unet/config.json": {"in_channels": 8}},
+    "out_channels = 8, expected the VAE's 4": {"unet/config.json": {"out_channels": 8}},
+    "cross_attention_dim = 48, expected the text encoder's 32": {"unet/config.json": {"cross_attention_dim": 48}},
+    "'AutoencoderTiny'": {"vae/config.json": {"_class_name": "AutoencoderTiny"}},
+    "_class_name is 'LMSDiscreteScheduler'": {INDEX: {"scheduler": ["diffusers", "LMSDiscreteScheduler"]}},
+    "unknown option zoom of DDIMScheduler": {SCHEDULER: BETAS | {"zoom": 1}},
+    r"steps by 500, .*; or from_diffusers\(folder, sampler=ddpm": {SCHEDULER: BETAS | {"timestep_spacing": "linspace"}},
+    "num_train_timesteps of DDIMScheduler is 'many'": {SCHEDULER: BETAS | {"num_train_timesteps": "many"}},
+    "vae.diffusion_pytorch_model.safetensors is a pointer of git-lfs": "vae/diffusion_pytorch_model.safetensors",
+    "unet.config.json is a pointer of git-lfs": "unet/config.json",
+    "model_index.json is a pointer of git-lfs": INDEX,
+    "scheduler_config.json is a pointer of git-lfs": SCHEDULER,
+    "tokenizer.json is a pointer of git-lfs": "tokenizer/tokenizer.json",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("message", REFUSED)
+def test_refusals_come_in_one_line_before_any_weight_is_read(folder, tmp_path, message, monkeypatch):
+    files = REFUSED[message]
+    bad = changed(folder, tmp_path / "bad", {} if isinstance(files, str) else files)
+    if isinstance(files, str):
+        (bad / files).write_text(POINTER)
+    monkeypatch.setattr(convert.models, "read_tensors", lambda path: pytest.fail(f"{path} was read"))
+    with pytest.raises(WeightsError, match=message) as info:
+        StableDiffusion.from_diffusers(bad, "cpu")
+    assert "\n" not in str(info.value)
+
+
+def test_the_index_comes_first_then_the_models_then_the_scheduler(folder, tmp_path):
+    wrong = {INDEX: {"_class_name": "X"}, "unet/config.json": {"in_channels": 8}, SCHEDULER: {"zoom": 1}}
+    for i, message in enumerate(["_class_name 'X'", "in_channels = 8", "zoom"]):
+        bad = changed(folder, tmp_path / str(i), dict(list(wrong.items())[i:]))
+        with pytest.raises(WeightsError, match=message):
+            StableDiffusion.from_diffusers(bad)
+
+
+def test_what_is_not_implemented_is_refused_by_name(folder, tmp_path):
     with pytest.raises(WeightsError, match="hf download runwayml/stable-diffusion-v1-5 --local-dir"):
         StableDiffusion.from_diffusers("runwayml/stable-diffusion-v1-5")
     nine = shutil.copytree(folder, tmp_path / "nine")
     config = diffusers.UNet2DConditionModel.load_config(folder / "unet") | {"in_channels": 9}
     diffusers.UNet2DConditionModel.from_config(config).save_pretrained(nine / "unet")
-    with pytest.raises(WeightsError, match="in_channels = 9, expected the VAE's 4: the kind for inpainting alone"):
+    with pytest.raises(WeightsError, match="in_channels = 9, expected the VAE's 4"):
         StableDiffusion.from_diffusers(nine)
     pipe = StableDiffusion.from_diffusers(folder, device="cpu")
     pipe.scheduler_config = SD15 | {"_class_name": "PNDMScheduler"}

@@ -75,11 +75,26 @@ def load(cls: type[Model], path: str | Path, device: torch.device | str | None =
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors file, by name, and its metadata."""
+    with open_tensors(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+@contextmanager
+def open_tensors(path: Path):
+    """A safetensors file, of which nothing but the head is read. WeightsError if it is none, or not whole."""
     try:
+        refuse_pointer(path)
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            yield file
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file ({error}): fetch or train it again") from error
+
+
+def refuse_pointer(path: Path) -> None:
+    """WeightsError for the three lines that stand for a file in a clone that was made without git-lfs."""
+    with path.open("rb") as file:
+        if file.read(23) == b"version https://git-lfs":
+            raise WeightsError(f"{path} is a pointer of git-lfs, not the file itself: run `git lfs pull` in its folder")
 
 
 class _NoInit(TorchFunctionMode):
@@ -121,9 +136,12 @@ def dataclass_from(cls: type, values: dict):
 
 def read_json(path: Path, advice: str) -> dict:
     try:
+        refuse_pointer(path)
         values = json.loads(path.read_text("utf-8"))
         if not isinstance(values, dict):
             raise ValueError(f"got a {type(values).__name__}, expected an object")
+    except WeightsError:
+        raise
     except (OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read ({error}): {advice}") from error
     return values

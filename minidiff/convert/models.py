@@ -16,6 +16,7 @@ from minidiff.convert.files import (
     WeightsError,
     dataclass_from,
     fill,
+    open_tensors,
     read_json,
     read_tensors,
     unfilled,
@@ -59,18 +60,32 @@ def from_diffusers(cls: type[Model], folder: str | Path, device: torch.device | 
     The folder is one component's, such as unet/ of a checkpoint: config.json, and safetensors of any precision, whole
     or in shards. Every name and shape must fit. WeightsError, in one line, if something is missing or not implemented.
     """
-    folder, stem = Path(folder), FORMATS[cls.__name__].stem
-    _check_folder(folder, f"with the config.json of a {cls.__name__}")
-    part = "one of its parts, such as unet/" if (folder / "model_index.json").is_file() else "another folder"
-    options = read_json(folder / "config.json", f"give {part}")
+    folder = Path(folder)
+    config, files = find_part(cls, folder)
     with unfilled():
-        model = cls(read_config(cls, options, folder / "config.json"))
+        model = cls(config)
     tensors = {}
-    for path in _weight_files(folder, stem):
+    for path in files:
         tensors |= {their_name(name, OLD): tensor for name, tensor in read_tensors(path)[0].items()}
     tensors.pop("embeddings.position_ids", None)  #  a buffer of older files: 0, 1, 2 ...
     fill(model, tensors, folder, "download or write it again", their_name)
     return model.to(device).eval()
+
+
+def find_part(cls: type[nn.Module], folder: str | Path) -> tuple[object, list[Path]]:
+    """(config, files with the weights) of the model in a folder, read no further than their heads.
+
+    WeightsError for what is missing, damaged or not implemented.
+    """
+    folder = Path(folder)
+    check_folder(folder, f"with the config.json of a {cls.__name__}")
+    part = "one of its parts, such as unet/" if (folder / "model_index.json").is_file() else "another folder"
+    config = read_config(cls, read_json(folder / "config.json", f"give {part}"), folder / "config.json")
+    files = _weight_files(folder, FORMATS[cls.__name__].stem)
+    for path in files:
+        with open_tensors(path):
+            pass
+    return config, files
 
 
 def to_diffusers(model: nn.Module, folder: str | Path) -> None:
@@ -86,29 +101,7 @@ def to_diffusers(model: nn.Module, folder: str | Path) -> None:
     write_json(folder / "config.json", options)
 
 
-def read_index(folder: str | Path) -> dict[str, tuple[str | None, str | None]]:
-    """The parts of a pipeline, name -> (library, class), by its model_index.json; an absent part is (None, None)."""
-    folder = Path(folder)
-    _check_folder(folder, "with the model_index.json of a Stable Diffusion pipeline")
-    index = read_json(folder / "model_index.json", "give the folder of a whole pipeline, with unet/, vae/ and others")
-    return {name: tuple(value) for name, value in index.items() if isinstance(value, list)}
-
-
-def write_index(folder: str | Path) -> None:
-    """The model_index.json of a Stable Diffusion pipeline."""
-    parts = {
-        "vae": ["diffusers", "AutoencoderKL"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "scheduler": ["diffusers", "DDIMScheduler"],
-    }
-    absent = {name: [None, None] for name in ("safety_checker", "feature_extractor", "image_encoder")}
-    about = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": False}
-    write_json(Path(folder) / "model_index.json", about | parts | absent)
-
-
-def _check_folder(folder: Path, what: str) -> None:
+def check_folder(folder: Path, what: str) -> None:
     if not folder.is_dir():
         _refuse_pickle(folder)
         on_the_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder))

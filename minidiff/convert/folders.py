@@ -1,0 +1,112 @@
+"""Whole pipelines of diffusers: which kind a folder holds, its parts, and the scheduler as that pipeline takes it."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from minidiff.convert.files import WeightsError, read_json, write_json
+from minidiff.convert.models import check_folder
+from minidiff.convert.schedulers import scheduler, with_sampler
+from minidiff.sample import SAMPLERS
+
+# The pipelines that are ours, and the options that each sets in its scheduler, whatever the file says.
+PIPELINES = {
+    "StableDiffusionPipeline": {"steps_offset": 1, "clip_sample": False},
+    "StableDiffusionImg2ImgPipeline": {"steps_offset": 1, "clip_sample": False},
+    "StableDiffusionInpaintPipeline": {"steps_offset": 1, "skip_prk_steps": True},
+    "StableDiffusionControlNetPipeline": {},
+    "StableDiffusionControlNetImg2ImgPipeline": {},
+    "StableDiffusionControlNetInpaintPipeline": {},
+}
+PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+# Parts that have no share in the picture, or are given as `control`.
+IGNORED = ("safety_checker", "feature_extractor", "controlnet")
+
+
+def read_kind(folder: str | Path) -> str:
+    """Which of PIPELINES a folder holds: the class that model_index.json names. WeightsError if it is another.
+
+    A model family is told by this name alone: what later reads SDXL or Flux branches on what this returns.
+    """
+    kind = _index(folder).get("_class_name")
+    if not isinstance(kind, str) or kind not in PIPELINES:
+        expected = "StableDiffusionPipeline, or Img2Img, Inpaint or ControlNet of it"
+        raise WeightsError(f"{folder} is of _class_name {kind!r}, expected {expected}: use diffusers for it")
+    return kind
+
+
+def read_index(folder: str | Path) -> dict[str, tuple[str | None, str | None]]:
+    """The parts of a pipeline, name -> (library, class); an absent part is (None, None).
+
+    WeightsError for one that is missing or that minidiff does not implement.
+    """
+    read_kind(folder)
+    index = _index(folder).items()
+    parts = {name: tuple(value) for name, value in index if isinstance(value, list) and len(value) == 2}
+    for name, (library, kind) in parts.items():
+        ours = name in IGNORED or (name in PARTS and library in ("diffusers", "transformers"))
+        if kind is not None and not ours:
+            what = f"{name}, {kind} of {library}"
+            raise WeightsError(f"{folder} has the part {what}, which minidiff does not implement: use diffusers for it")
+    if missing := [name for name in PARTS if parts.get(name, (None, None))[1] is None]:
+        raise WeightsError(f"{folder} has no {missing[0]} in its model_index.json: give a folder with all its parts")
+    return parts
+
+
+def read_scheduler(folder: str | Path, sampler: Callable | None = None) -> dict:
+    """The config of a folder's scheduler as diffusers' pipeline takes it.
+
+    Its class is the one that model_index.json names, or that of `sampler`, as if its scheduler had been given to
+    diffusers' `from_pretrained(folder, scheduler=...)`; then the options that the pipeline sets. WeightsError, which
+    names the samplers that can take its place, if none of ours does exactly what it asks for.
+    """
+    folder = Path(folder)
+    config = read_json(folder / "scheduler" / "scheduler_config.json", "download it again")
+    config |= PIPELINES[read_kind(folder)] | {"_class_name": read_index(folder)["scheduler"][1]}
+    if sampler is not None:
+        config = with_sampler(config, sampler)
+    if error := _refusal(config):
+        fitting = [own for own, sample in SAMPLERS.items() if not _refusal(with_sampler(config, sample))]
+        if "beta_schedule" not in config:  # another sampler would take its class' default, which is for pixels
+            fitting = []
+        instead = f"; or from_diffusers(folder, sampler={' | '.join(fitting)})" if fitting else ""
+        raise WeightsError(f"{folder / 'scheduler'}: {error}{instead}")
+    return config
+
+
+def read_sample_size(folder: str | Path) -> int | None:
+    """Height and width of the latents if nobody says: the U-Net's `sample_size`, but 64 at least in files of diffusers
+    before 0.9, which had 32 there by mistake."""
+    config = read_json(Path(folder) / "unet" / "config.json", "download it again")
+    size, version = config.get("sample_size"), re.match(r"(\d+)\.(\d+)", str(config.get("_diffusers_version")))
+    old = version is not None and tuple(map(int, version.groups())) < (0, 9)
+    return max(size, 64) if old and isinstance(size, int) else size
+
+
+def write_index(folder: str | Path, scheduler: str = "DDIMScheduler") -> None:
+    """The model_index.json of a Stable Diffusion pipeline with a scheduler of that class."""
+    parts = {
+        "vae": ["diffusers", "AutoencoderKL"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "scheduler": ["diffusers", scheduler],
+    }
+    absent = {name: [None, None] for name in ("safety_checker", "feature_extractor", "image_encoder")}
+    about = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": False}
+    write_json(Path(folder) / "model_index.json", about | parts | absent)
+
+
+def _index(folder: str | Path) -> dict:
+    check_folder(Path(folder), "with the model_index.json of a Stable Diffusion pipeline")
+    advice = "give the folder of a whole pipeline, with unet/, vae/ and others"
+    return read_json(Path(folder) / "model_index.json", advice)
+
+
+def _refusal(config: dict) -> str | None:
+    """Why no sampler of ours draws by this config, or None. Of few steps, so that no refusal of many is met."""
+    try:
+        scheduler(config, 2)
+    except ValueError as error:
+        return str(error)
+    return None
