@@ -152,17 +152,15 @@ def test_states_are_equal_or_the_option_is_named(name, betas):
 @pytest.mark.parametrize("name", ["DDPMScheduler", "HeunDiscreteScheduler"])
 def test_clipping(name, limit):
     errors, changed = {}, {}
-    for betas, prediction, (spacing, offset), n in itertools.product(
-        ["scaled_linear", "linear"], ["epsilon", "v_prediction", "sample"], SPACINGS, [1, 2, 5, 20]
-    ):
-        config = BETAS[betas] | {"_class_name": name, "prediction_type": prediction, "timestep_spacing": spacing}
+    for prediction, (spacing, offset), n in itertools.product(["epsilon", "v_prediction"], SPACINGS, [1, 2, 20]):
+        config = {"_class_name": name, "prediction_type": prediction, "timestep_spacing": spacing} | BETAS["linear"]
         config |= {"steps_offset": offset, "clip_sample": True, "clip_sample_range": limit}
-        case = (betas, prediction, spacing, offset, n)
+        case = (prediction, spacing, offset, n)
         if not refused(config, n):
             theirs = their_states(config, n)
             errors[case] = worst(our_states(config, n), theirs)
             changed[case] = worst(our_states(config | {"clip_sample": False}, n), theirs)
-    assert len(errors) > 80 and sum(change > 1e-3 for change in changed.values()) > 60
+    assert len(errors) == 24 and sum(change > 1e-3 for change in changed.values()) > 12
     assert {what: error for what, error in errors.items() if not error < 1e-5} == {}
 
 
@@ -249,14 +247,7 @@ def test_configs_as_people_have_them(what):
 
 
 OTHERS = ["DEISMultistepScheduler", "LCMScheduler", "UniPCMultistepScheduler", "KDPM2DiscreteScheduler"]
-OTHERS += [
-    "EulerDiscreteScheduler",
-    "FlowMatchEulerDiscreteScheduler",
-    "KDPM2AncestralDiscreteScheduler",
-    "DPMSolverSinglestepScheduler",
-    "TCDScheduler",
-    "PNDMScheduler",
-]
+OTHERS += ["DPMSolverSinglestepScheduler", "TCDScheduler", "PNDMScheduler", "FlowMatchEulerDiscreteScheduler"]
 
 
 @pytest.mark.parametrize("saved", [False, True])

@@ -37,7 +37,7 @@ PREDICTIONS = {"epsilon": EPS, "v_prediction": V, "sample": X0}
 # The options with an effect on each of diffusers' schedulers, with its own defaults.
 _BETAS = {"num_train_timesteps": 1000, "beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear"}
 _BETAS |= {"trained_betas": None, "prediction_type": "epsilon", "steps_offset": 0}
-_WHOLE = dict(_BETAS, timestep_spacing="leading")  #  times are whole numbers
+_WHOLE = dict(_BETAS, timestep_spacing="leading")  # times are whole numbers
 _CLIP = {"clip_sample": True, "clip_sample_range": 1.0, "thresholding": False, "rescale_betas_zero_snr": False}
 _SPACED = dict(_BETAS, timestep_spacing="linspace")
 _SIGMAS = {"use_karras_sigmas": False, "use_exponential_sigmas": False, "use_beta_sigmas": False}
@@ -66,7 +66,7 @@ _NUMBERS = _WHOLE_NUMBERS | {"beta_start", "beta_end", "clip_sample_range", "shi
 _MAY_BE = {
     "beta_schedule": [*BETAS],
     "prediction_type": [*PREDICTIONS],
-    ("PNDMScheduler", "prediction_type"): ["epsilon"],  #  theirs mixes the v of several times as if of one
+    ("PNDMScheduler", "prediction_type"): ["epsilon"],  # theirs mixes the v of several times as if of one
     ("EulerAncestralDiscreteScheduler", "prediction_type"): ["epsilon", "v_prediction"],
     "timestep_spacing": ["leading", "trailing", "linspace"],
     "rescale_betas_zero_snr": [False, True],
@@ -74,11 +74,11 @@ _MAY_BE = {
     "use_karras_sigmas": [False, True],
     ("FlowMatchEulerDiscreteScheduler", "use_karras_sigmas"): [False],
     "clip_sample": [False, True],
-    ("DDIMScheduler", "clip_sample"): [False],  #  theirs clips x_0 but keeps the eps of the unclipped one
+    ("DDIMScheduler", "clip_sample"): [False],  # theirs clips x_0 but keeps the eps of the unclipped one
     "skip_prk_steps": [True],
     "algorithm_type": ["dpmsolver++", "deis"],  # names of DEIS and UniPC, which their DPM-Solver++ takes for its own
     "solver_type": ["midpoint", "logrho", "bh1", "bh2"],
-    "variance_type": [None, "fixed_small", "fixed_small_log"],  #  in DDPM all the same, in DPM-Solver++ unused
+    "variance_type": [None, "fixed_small", "fixed_small_log"],  # in DDPM all the same, in DPM-Solver++ unused
 }
 # These have an effect only together with options that are refused.
 _HARMLESS = {"dynamic_thresholding_ratio", "sample_max_value", "lower_order_final"}
@@ -97,9 +97,9 @@ class Process(NamedTuple):
 
     schedule: Schedule
     prediction: Prediction
-    sample: Callable  #   a function of minidiff.sample
-    times: Tensor  #      steps + 1 of them, descending
-    clip: float  #        x_0 is clipped to [-clip, clip]; infinite: not at all
+    sample: Callable  # a function of minidiff.sample
+    times: Tensor  # steps + 1 of them, descending
+    clip: float  # x_0 is clipped to [-clip, clip]; infinite: not at all
 
 
 def scheduler(config: dict | str | Path, steps: int) -> Process:
@@ -128,7 +128,7 @@ def scheduler(config: dict | str | Path, steps: int) -> Process:
 
     if name == "FlowMatchEulerDiscreteScheduler":
         schedule, prediction, shift = Flow(), FLOW, option["shift"]
-        times = torch.linspace(1, shift / (T + shift - 1), steps, dtype=torch.float64)  #  the last is shifted twice
+        times = torch.linspace(1, shift / (T + shift - 1), steps, dtype=torch.float64)  # the last is shifted twice
         times = nn.functional.pad(shift * times / (1 + (shift - 1) * times), (0, 1))
         schedule.network_time = lambda t: torch.as_tensor(t, dtype=torch.float64) * T
         return Process(schedule, prediction, euler, times, clip)
@@ -146,17 +146,17 @@ def scheduler(config: dict | str | Path, steps: int) -> Process:
     prediction = PREDICTIONS[option["prediction_type"]]
     schedule.alpha_bar[1:] = (1 - schedule.betas.float()).cumprod(0)
     if zero and name not in ("DDPMScheduler", "DDIMScheduler"):
-        schedule.alpha_bar[-1] = 2**-24  #  so that theirs can divide by alpha
+        schedule.alpha_bar[-1] = 2**-24  # so that theirs can divide by alpha
 
     if spacing == "trailing" and math.ceil(T / (T / steps)) > steps:
         refuse("timestep_spacing", "theirs rounds to a time too many; take another number of steps")
     grid = {"trailing": trailing, "linspace": linspace, "leading": partial(leading, offset=option["steps_offset"])}
-    dpm = name == "DPMSolverMultistepScheduler"  #  whose grid has one step more, the last of which it leaves out
+    dpm = name == "DPMSolverMultistepScheduler"  # whose grid has one step more, the last of which it leaves out
     points = steps + (dpm and spacing != "trailing")
     if points > T - option["steps_offset"] * (spacing == "leading"):
         refuse("timestep_spacing", f"its {points} times do not fit into {T}; take fewer steps")
     times = grid[spacing](T, points)[: steps + 1]
-    if spacing == "linspace" and name not in _OVER_ALPHA:  #  by numpy, so that ties between two times fall as theirs
+    if spacing == "linspace" and name not in _OVER_ALPHA:  # by numpy, so that ties between two times fall as theirs
         times[:-1] = torch.from_numpy(np.linspace(0, T - 1, steps + dpm).round()[::-1][:steps] + 1)
     times[-1] = 0 if option.get("set_alpha_to_one", True) else 1
 
@@ -204,7 +204,7 @@ def with_sampler(config: dict, sample: Callable) -> dict:
     if config.get("_class_name") == "FlowMatchEulerDiscreteScheduler":
         return config
     classes = {own: name for name, (own, _) in SCHEDULERS.items() if name != "FlowMatchEulerDiscreteScheduler"}
-    sample = getattr(sample, "func", sample)  #  of partial(ddim, eta=1)
+    sample = getattr(sample, "func", sample)  # of partial(ddim, eta=1)
     return config | {"_class_name": classes.get(sample, "EulerDiscreteScheduler")}
 
 
@@ -219,7 +219,7 @@ def ddim_config(schedule: Schedule, prediction: Prediction) -> dict:
         "trained_betas": schedule.betas.tolist(),
         "prediction_type": names[prediction],
         "timestep_spacing": "trailing",
-        "steps_offset": 1,  #  without effect here, but diffusers warns of any other
+        "steps_offset": 1,  # without effect here, but diffusers warns of any other
         "clip_sample": False,
     }
 
