@@ -15,8 +15,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None =
     q (B, N, heads * d), k and v (B, M, heads * d) -> (B, N, heads * d). `mask`, broadcast to (B, heads, N, M), is
     True where a query may look, or a float added before the softmax.
     """
-    q, k, v = (split_heads(x, heads) for x in (q, k, v))  #                  (B, heads, N or M, d)
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  #         (B, heads, N, d)
+    q, k, v = (split_heads(x, heads) for x in (q, k, v))  # (B, heads, N or M, d)
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, heads, N, d)
     return out.transpose(1, 2).flatten(2)
 
 
@@ -37,10 +37,8 @@ class Attention(nn.Module):
 
     def maps(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """The weights softmax(q k^T / sqrt(d)) themselves, (B, heads, N, M): where each query looks. Rows sum to 1."""
-        q, k = (
-            split_heads(self.to_q(x), self.heads),
-            split_heads(self.to_k(x if context is None else context), self.heads),
-        )
+        context = x if context is None else context
+        q, k = split_heads(self.to_q(x), self.heads), split_heads(self.to_k(context), self.heads)
         return (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1)
 
 
@@ -87,9 +85,9 @@ class Transformer2D(nn.Module):
         self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        h = self.norm(x).flatten(2).transpose(1, 2)  #                       (B, H * W, C)
+        h = self.norm(x).flatten(2).transpose(1, 2)  # (B, H * W, C)
         h = self.block(_project(self.proj_in, h), context)
-        h = _project(self.proj_out, h).transpose(1, 2)  #                    (B, C, H * W)
+        h = _project(self.proj_out, h).transpose(1, 2)  # (B, C, H * W)
         return x + h.unflatten(2, x.shape[2:])
 
 

@@ -27,7 +27,7 @@ class TransformerConfig:
     num_hidden_layers: int = 4
     num_attention_heads: int = 4
     intermediate_size: int = 512
-    hidden_act: str = "quick_gelu"  #      "quick_gelu" in OpenAI's CLIP and SD 1.5, "gelu" in OpenCLIP and SD 2.1
+    hidden_act: str = "quick_gelu"  # "quick_gelu" in OpenAI's CLIP and SD 1.5, "gelu" in OpenCLIP and SD 2.1
     layer_norm_eps: float = 1e-5
 
     def __post_init__(self):
@@ -39,9 +39,9 @@ class TransformerConfig:
 class TextConfig(TransformerConfig):
     """Sizes of a `CLIPText`."""
 
-    vocab_size: int = 1005  #              len(tokenizer)
-    max_position_embeddings: int = 24  #   context of the tokenizer
-    eos_token_id: int = 2  #               where `pooled` looks; 2, as in SD 1.5's config, stands for the largest id
+    vocab_size: int = 1005  # len(tokenizer)
+    max_position_embeddings: int = 24  # context of the tokenizer
+    eos_token_id: int = 2  # where `pooled` looks; 2, as in SD 1.5's config, stands for the largest id
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class CLIPText(nn.Module):
         if n > self.config.max_position_embeddings:
             raise ValueError(f"got {n} ids, expected at most {self.config.max_position_embeddings}")
         causal = torch.ones(n, n, dtype=torch.bool, device=ids.device).tril()
-        x = self.token_embedding(ids) + self.position_embedding.weight[:n]  #  (B, N, D)
+        x = self.token_embedding(ids) + self.position_embedding.weight[:n]  # (B, N, D)
         for layer in self.layers:
             x = layer(x, causal)
         return self.final_layer_norm(x)
@@ -144,7 +144,7 @@ class CLIPText(nn.Module):
     def pooled(self, ids: Tensor, states: Tensor) -> Tensor:
         """The state at the end of each text, the one that has seen all of it: (B, N), (B, N, D) -> (B, D)."""
         eos = self.config.eos_token_id
-        end = (ids if eos == 2 else (ids == eos).int()).argmax(dim=1)  #     (B,), the first of several
+        end = (ids if eos == 2 else (ids == eos).int()).argmax(dim=1)  # (B,), the first of several
         return states[torch.arange(len(ids), device=ids.device), end]
 
 
@@ -170,8 +170,8 @@ class CLIPVision(nn.Module):
         size = self.config.image_size
         if images.shape[1:] != (3, size, size):
             raise ValueError(f"got pictures of shape {tuple(images.shape[1:])}, expected (3, {size}, {size})")
-        x = self.patch_embedding(images).flatten(2).transpose(1, 2)  #       (B, N, D)
-        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  #  (B, 1 + N, D)
+        x = self.patch_embedding(images).flatten(2).transpose(1, 2)  # (B, N, D)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], dim=1)  # (B, 1 + N, D)
         x = self.pre_layernorm(x + self.position_embedding.weight)
         for layer in self.layers:
             x = layer(x)
@@ -188,7 +188,7 @@ class CLIP(nn.Module):
         self.vision_model = CLIPVision(config.vision_config)
         self.text_projection = nn.Linear(config.text_config.hidden_size, config.projection_dim, bias=False)
         self.visual_projection = nn.Linear(config.vision_config.hidden_size, config.projection_dim, bias=False)
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  #   log of 1 / temperature
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))  # log of 1 / temperature
         for projection in (self.text_projection, self.visual_projection):
             nn.init.normal_(projection.weight, std=projection.in_features**-0.5)
 
@@ -225,11 +225,11 @@ def contrastive_loss(
     `negatives` (B, D) adds one wrong caption to each picture's choices (the hard negatives of NegCLIP, Yüksekgönül et
     al. 2023); `mask` (B,) is False where a picture has none. A batch of 1 without negatives has loss 0.
     """
-    logits = scale * image_embeds @ text_embeds.T  #                         (B, B), a row a picture
+    logits = scale * image_embeds @ text_embeds.T  # (B, B), a row a picture
     choices = logits
     if negatives is not None:
-        wrong = scale * (image_embeds * negatives).sum(-1)  #                (B,)
+        wrong = scale * (image_embeds * negatives).sum(-1)  # (B,)
         wrong = wrong if mask is None else wrong.masked_fill(~mask, -torch.inf)
-        choices = torch.cat([logits, wrong[:, None]], dim=1)  #              (B, B + 1)
+        choices = torch.cat([logits, wrong[:, None]], dim=1)  # (B, B + 1)
     own = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(choices, own) + F.cross_entropy(logits.T, own)) / 2

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from minidiff import convert
-from minidiff.unet import Encoder, UNet, UNetConfig, skip_channels
+from minidiff.unet import UNet, UNetConfig, UNetEncoder, skip_channels
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ControlNetConfig(UNetConfig):
     """Sizes of a `ControlNet`, by diffusers' names: those of the U-Net it steers, and of the hint's embedding."""
 
     conditioning_channels: int = 3
-    conditioning_embedding_out_channels: tuple[int, ...] = (16, 32, 96, 256)  #  the hint is halved between two of them
+    conditioning_embedding_out_channels: tuple[int, ...] = (16, 32, 96, 256)  # the hint is halved between two of them
 
 
 class HintEmbedding(nn.Module):
@@ -39,7 +39,7 @@ class HintEmbedding(nn.Module):
         return self.conv_out(x)
 
 
-class ControlNet(Encoder):
+class ControlNet(UNetEncoder):
     """Zhang et al. 2023 (arXiv:2302.05543), figure 3, with the structure of diffusers' ControlNetModel.
 
     x, t and context as for the `UNet`, and the hint (B, 3, 8 H, 8 W) in [0, 1] -> the `residuals` that the U-Net adds,

@@ -15,16 +15,17 @@ from minidiff.attention import Transformer2D
 class UNetConfig:
     """Sizes of a `UNet`, by diffusers' names. The defaults are the course's text-to-image model."""
 
-    sample_size: int = 16  #                                   height and width it is trained at, in latents or pixels
+    sample_size: int = 16  # height and width it is trained at, in latents or pixels
     in_channels: int = 4
     out_channels: int = 4
-    block_out_channels: tuple[int, ...] = (96, 128, 160)  #    channels of each level, full resolution first
-    layers_per_block: int = 1  #                               ResNet blocks a level going down; one more going up
-    attention: tuple[bool, ...] = (False, True, True)  #       levels with transformer blocks
-    heads: tuple[int, ...] = (4, 4, 4)  #                      attention heads of each level
-    cross_attention_dim: int | None = 128  #                   width of the text states; None: no attention anywhere
+    block_out_channels: tuple[int, ...] = (96, 128, 160)  # channels of each level, full resolution first
+    layers_per_block: int = 1  # ResNet blocks a level going down; one more going up
+    attention: tuple[bool, ...] = (False, True, True)  # levels with transformer blocks
+    heads: tuple[int, ...] = (4, 4, 4)  # attention heads of each level
+    cross_attention_dim: int | None = 128  # width of the text states; None: no attention anywhere
     use_linear_projection: bool = False
     norm_num_groups: int = 16
+    mid_block: bool = True  # False: nothing between the way down and the way up, as in BK-SDM small and tiny
 
     def __post_init__(self):
         for name in ("attention", "heads"):
@@ -38,7 +39,7 @@ class UNetConfig:
 def skip_channels(config: UNetConfig) -> list[int]:
     """The channels of each state on the way down, one for each skip."""
     widths, n = config.block_out_channels, config.layers_per_block
-    return [widths[0]] + [width for width in widths for _ in range(n + 1)][:-1]  #  the last level is not halved
+    return [widths[0]] + [width for width in widths for _ in range(n + 1)][:-1]  # the last level is not halved
 
 
 def timestep_embedding(t: Tensor, dim: int) -> Tensor:
@@ -141,11 +142,8 @@ class MidBlock(nn.Module):
 
     def __init__(self, config: UNetConfig, temb_channels: int):
         super().__init__()
-        channels, groups, context_dim = (
-            config.block_out_channels[-1],
-            config.norm_num_groups,
-            config.cross_attention_dim,
-        )
+        channels, groups = config.block_out_channels[-1], config.norm_num_groups
+        context_dim = config.cross_attention_dim
         n = 1 if context_dim is None else 2
         self.resnets = nn.ModuleList(ResnetBlock(channels, channels, temb_channels, groups) for _ in range(n))
         self.attentions = nn.ModuleList(
@@ -175,11 +173,11 @@ class UpBlock(Block):
         for i in range(len(self.resnets)):
             x = self.layer(i, torch.cat([x, skips.pop()], dim=1), temb, context)
         if self.upsample is not None:
-            x = self.upsample(x, size=skips[-1].shape[-2:])  #  the skip's size, so that odd sizes fit
+            x = self.upsample(x, size=skips[-1].shape[-2:])  # the skip's size, so that odd sizes fit
         return x
 
 
-class Encoder(nn.Module):
+class UNetEncoder(nn.Module):
     """The half of a U-Net that looks: the way down and the lowest level. A ControlNet is a copy of it."""
 
     def __init__(self, config: UNetConfig):
@@ -192,21 +190,37 @@ class Encoder(nn.Module):
             DownBlock(config, i, widths[max(i - 1, 0)], temb_channels, last=i == len(widths) - 1)
             for i in range(len(widths))
         )
-        self.mid_block = MidBlock(config, temb_channels)
+        self.mid_block = MidBlock(config, temb_channels) if config.mid_block else None
 
     def encode(
         self, x: Tensor, t: Tensor, context: Tensor | None, hint: Tensor | float = 0.0
     ) -> tuple[list[Tensor], Tensor]:
         """Every state on the way down and, last, that of the lowest level; and the time embedding, (B, D)."""
+        config, name = self.config, type(self).__name__
+        if x.shape[1] != config.in_channels:
+            raise ValueError(f"x has {x.shape[1]} channels, this {name} takes {config.in_channels}: give one that fits")
+        if context is not None and context.shape[-1] != (config.cross_attention_dim or context.shape[-1]):
+            got, expected = context.shape[-1], config.cross_attention_dim
+            raise ValueError(f"text states are {got} wide, this {name} reads {expected}: give one that fits the text")
         t = torch.as_tensor(t, device=x.device).expand(len(x))
         temb = self.time_embedding(timestep_embedding(t, self.config.block_out_channels[0]).to(x.dtype))
         states = [self.conv_in(x) + hint]
         for block in self.down_blocks:
             states += block(states[-1], temb, context)
-        return [*states, self.mid_block(states[-1], temb, context)], temb
+        lowest = states[-1] if self.mid_block is None else self.mid_block(states[-1], temb, context)
+        return [*states, lowest], temb
 
 
-class UNet(Encoder):
+def steered(states: list[Tensor], residuals: list[Tensor]) -> list[Tensor]:
+    """Each state with what a ControlNet adds to it. ValueError if that one belongs to another U-Net."""
+    got, expected = ([c for part in parts for c in part.shape[1:2]] for parts in (residuals, states))
+    if got != expected:
+        got, expected = (f"{len(widths)} of {sorted(set(widths))} channels" for widths in (got, expected))
+        raise ValueError(f"residuals are {got}, expected {expected}: give a ControlNet made for this U-Net")
+    return [state + residual for state, residual in zip(states, residuals, strict=True)]
+
+
+class UNet(UNetEncoder):
     """The network of Rombach et al. 2022 (section 3.2), with the structure of diffusers' UNet2DConditionModel.
 
     (B, in_channels, H, W) noisy pictures or latents, (B,) network times (0 ... T - 1, fractions allowed) and text
@@ -235,7 +249,7 @@ class UNet(Encoder):
     ) -> Tensor:
         states, temb = self.encode(x, t, context)
         if residuals is not None:
-            states = [state + residual for state, residual in zip(states, residuals, strict=True)]
+            states = steered(states, residuals)
         *skips, x = states
         for block in self.up_blocks:
             x = block(x, skips, temb, context)

@@ -48,8 +48,15 @@ SD2 = {
     "attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True,
     "upcast_attention": True, "num_class_embeds": None, "only_cross_attention": False,
 }  # fmt: skip
+BK_SDM = SD_UNET | {"layers_per_block": 1, "mid_block_type": None, "class_embed_type": None}
+BK_SDM_TINY = {"block_out_channels": [320, 640, 1280], "down_block_types": ["CrossAttnDownBlock2D"] * 3,
+    "up_block_types": ["CrossAttnUpBlock2D"] * 3}  # fmt: skip
 REAL = {
     "SD 1.5 U-Net": (UNet, SD_UNET),
+    "BK-SDM base U-Net": (UNet, BK_SDM | {"mid_block_type": "UNetMidBlock2DCrossAttn"}),
+    "BK-SDM small U-Net": (UNet, BK_SDM),
+    "BK-SDM tiny U-Net": (UNet, BK_SDM | BK_SDM_TINY),
+    "BK-SDM v2 tiny U-Net": (UNet, BK_SDM | SD2 | BK_SDM_TINY | {"attention_head_dim": [5, 10, 20]}),
     "SD 1.5 inpainting U-Net": (UNet, SD_UNET | {"in_channels": 9}),
     "SD 1.5 ControlNet": (ControlNet, SD_CONTROLNET),
     "SD 1.5 VAE": (VAE, SD_VAE),
@@ -92,6 +99,14 @@ SMALL = {
     ),
     "U-Net without attention": (
         UNet, unet([16, 24, 32], [False] * 3, mid_block_type="UNetMidBlock2D", in_channels=3, out_channels=3)
+    ),
+    "U-Net, BK-SDM small": (
+        UNet, unet([16, 32, 32, 32], [True, True, True, False], layers_per_block=1, attention_head_dim=4,
+            cross_attention_dim=24, mid_block_type=None),
+    ),
+    "U-Net, BK-SDM tiny": (
+        UNet, unet([16, 32, 32], [True] * 3, layers_per_block=1, attention_head_dim=[2, 4, 8], cross_attention_dim=24,
+            mid_block_type=None, use_linear_projection=True),
     ),
     "VAE": (VAE, SMALL_VAE),
     "VAE, one level, gray": (

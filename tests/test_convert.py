@@ -41,7 +41,7 @@ class Toy(nn.Module):
         self.register_buffer("steps", torch.tensor(7))
 
 
-class Other(Toy):
+class Other(nn.Module):
     pass
 
 
@@ -145,6 +145,20 @@ def test_another_class(path):
     refused(path, "holds a Toy, expected a Other", cls=Other)
 
 
+class Extended(Toy):
+    def __init__(self, config, scale=2.0):
+        super().__init__(config)
+        self.scale = scale
+
+
+def test_a_subclass_reads_what_its_class_wrote_and_not_the_other_way_round(path):
+    extended = load(Extended, path)
+    assert extended.scale == 2 and torch.equal(extended.linear.weight, load(Toy, path).linear.weight)
+    save(extended, path)
+    assert load(Extended, path).config == extended.config
+    refused(path, "holds a Extended, expected a Toy")
+
+
 def about(**config):
     return {"minidiff": json.dumps({"class": "Toy", "config": config})}
 
@@ -201,6 +215,27 @@ def test_theirs_read_what_ours_write(name, tmp_path, warned):
     assert again.config == ours.config and not again.training
     again.to_diffusers(tmp_path / "part")  # over the file it came from
     assert oracle.error(list(cls.from_diffusers(tmp_path / "part").parameters()), list(ours.parameters())) == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", SMALL)
+def test_a_readers_own_subclass_is_stored_and_read_as_its_class(name, tmp_path):
+    cls, options = oracle.SMALL[name]
+
+    class Mine(cls):
+        def __init__(self, config):
+            super().__init__(config)
+            self.seen = True
+
+    theirs = oracle.randomised(oracle.build_theirs(cls, options))
+    theirs.save_pretrained(tmp_path / "theirs")
+    mine = Mine.from_diffusers(tmp_path / "theirs")
+    assert type(mine) is Mine and mine.seen and same(mine, theirs)
+    mine.to_diffusers(tmp_path / "mine")
+    assert same(cls.from_diffusers(tmp_path / "mine"), theirs)
+    assert not any(oracle.THEIRS[cls].from_pretrained(tmp_path / "mine", output_loading_info=True)[1].values())
+    save(mine, tmp_path / "mine.safetensors")
+    assert load(Mine, tmp_path / "mine.safetensors").seen
 
 
 def folder_of(name, path, **kwargs):
@@ -368,7 +403,7 @@ def refused_options():
         yield cls, options, "norm_eps", 1e-6
         yield cls, options, "class_embed_type", "timestep"
     yield UNet, oracle.SMALL_UNET, "_class_name", "UNet2DModel"
-    yield UNet, oracle.SMALL_UNET, "mid_block_type", None
+    yield ControlNet, oracle.SMALL_CONTROLNET, "mid_block_type", None
     yield UNet, oracle.SMALL_UNET, "up_block_types", ["CrossAttnUpBlock2D"] * 2
     yield UNet, oracle.SMALL_UNET, "sample_size", None
     yield ControlNet, oracle.SMALL_CONTROLNET, "controlnet_conditioning_channel_order", "bgr"

@@ -1,5 +1,6 @@
 """The models have diffusers' and transformers' parameters, and compute, and learn, what theirs do."""
 
+import dataclasses
 import time
 from resource import RUSAGE_SELF, getrusage
 
@@ -7,9 +8,11 @@ import oracle
 import pytest
 import torch
 
+from minidiff import vae
 from minidiff.clip import CLIPText
 from minidiff.controlnet import ControlNet
-from minidiff.convert import read_config, their_name, write_config
+from minidiff.convert import WeightsError, read_config, their_name, write_config
+from minidiff.guide import controlled
 from minidiff.unet import UNet, UNetConfig
 from minidiff.vae import VAE, Gaussian, VAEConfig
 
@@ -113,10 +116,53 @@ def test_sampling_a_latent_is_the_reparameterisation_of_torchs_normal():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("size", [(64, 64), (60, 100), (100, 44), (36, 200)])
+def test_large_pictures_go_through_the_vae_in_tiles_as_in_diffusers(size, monkeypatch):
+    theirs = oracle.randomised(oracle.build_theirs(*oracle.SMALL["VAE"]))
+    ours, x = oracle.build_ours(*oracle.SMALL["VAE"], theirs), torch.randn(2, 3, *size)
+    z = torch.randn(2, 4, size[0] // 4, size[1] // 4)
+    batch = {"x": x, "z": z}
+    whole = oracle.run_ours(ours, batch)
+    assert oracle.error(whole, oracle.run_theirs(theirs, batch)) <= 3e-4
+    monkeypatch.setattr(vae, "TILE", 32)
+    monkeypatch.setattr(vae, "WHOLE", 48 * 48)
+    theirs.enable_tiling()
+    theirs.tile_sample_min_size, theirs.tile_latent_min_size = 32, 8
+    tiled = oracle.run_ours(ours, batch)
+    assert oracle.error(tiled, oracle.run_theirs(theirs, batch)) <= 3e-4
+    assert all(oracle.error(a, b) > 1e-3 for a, b in zip(tiled, whole, strict=True))
+
+
+@torch.no_grad()
 def test_the_divergence_is_diffusers():
     theirs = oracle.randomised(oracle.build_theirs(*oracle.SMALL["VAE"]))
     ours, x = oracle.build_ours(*oracle.SMALL["VAE"], theirs), oracle.inputs(*oracle.SMALL["VAE"])["x"]
     assert oracle.error(ours.encode(x).kl(), theirs.encode(x).latent_dist.kl()) <= 3e-4
+
+
+def test_parts_of_another_size_are_refused_in_one_line():
+    unet = UNet(UNetConfig(block_out_channels=(16, 32), attention=(False, True), heads=(1, 1), cross_attention_dim=8))
+    x, text, hint = torch.zeros(2, 4, 8, 8), torch.zeros(1, 3, 8).expand(2, -1, -1), torch.zeros(1, 3, 64, 64)
+    for change, match in (
+        (
+            {"block_out_channels": (16, 48)},
+            r"residuals are 5 of \[16, 48\] channels, expected 5 of \[16, 32\] channels",
+        ),
+        ({"layers_per_block": 2}, r"residuals are 7 of \[16, 32\] channels, expected 5 of"),
+        ({"cross_attention_dim": 16}, "text states are 8 wide, this ControlNet reads 16"),
+        ({"in_channels": 3}, "x has 4 channels, this ControlNet takes 3"),
+    ):
+        other = ControlNet.from_unet(UNet(dataclasses.replace(unet.config, **change)))
+        with pytest.raises(ValueError, match=match):
+            controlled(unet, other, hint)(x, 5, text)
+    with pytest.raises(ValueError, match="text states are 9 wide, this UNet reads 8"):
+        unet(x, 5, torch.zeros(2, 3, 9))
+    with pytest.raises(ValueError, match="x has 9 channels, this UNet takes 4"):
+        unet(torch.zeros(2, 9, 8, 8), 5, text)
+    middle = UNet(dataclasses.replace(unet.config, mid_block=False))
+    ControlNet.from_unet(middle)(x, 5, text, hint)
+    with pytest.raises(WeightsError, match="diffusers has no ControlNet with mid_block_type = None"):
+        ControlNet.from_unet(middle).to_diffusers("nowhere")
 
 
 def test_errors_say_what_was_expected():

@@ -14,7 +14,7 @@ from minidiff.checks import Case, Exercise
 from minidiff.checks.attempt import MUTATES
 from minidiff.checks.parts import mistakes, uniform, whole
 from minidiff.controlnet import edges, zero
-from minidiff.unet import Encoder, UNetConfig
+from minidiff.unet import UNetConfig, UNetEncoder
 
 # 10.1 A zero convolution
 
@@ -312,7 +312,7 @@ SMALL = UNetConfig(
 @cache
 def _small():
     with torch.random.fork_rng(devices=[]):
-        return Encoder(SMALL).double().eval().requires_grad_(False)
+        return UNetEncoder(SMALL).double().eval().requires_grad_(False)
 
 
 class _Given(nn.Module):
@@ -327,7 +327,7 @@ class _Given(nn.Module):
 
 
 def encode(conv_in, down_blocks, mid_block, x, temb, context, hint):
-    """The reference: `Encoder.encode` of these parts."""
+    """The reference: `UNetEncoder.encode` of these parts."""
     encoder = copy.copy(_small())
     encoder._modules = {
         "conv_in": conv_in,

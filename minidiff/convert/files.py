@@ -52,6 +52,7 @@ def save(model: nn.Module, path: str | Path, **card) -> None:
 def load(cls: type[Model], path: str | Path, device: torch.device | str | None = None) -> Model:
     """The `cls` that `save` wrote to `path`, in single precision and evaluation mode. Every name and shape must fit.
 
+    The file may be one of a class that `cls` extends; what was saved of an extension needs that class again.
     WeightsError, in one line, if the file is missing, damaged, of another program or holds another class.
     """
     path = Path(path)
@@ -61,12 +62,12 @@ def load(cls: type[Model], path: str | Path, device: torch.device | str | None =
     about = json.loads(metadata.get("minidiff", "null"))
     if about is None:
         raise WeightsError(f"{path} was not written by minidiff: give a file that `minidiff.convert.save` wrote")
-    if about["class"] != cls.__name__:
+    if about["class"] not in (c.__name__ for c in cls.__mro__):
         raise WeightsError(f"{path} holds a {about['class']}, expected a {cls.__name__}: give another file")
 
     try:
         with unfilled():
-            model = cls(dataclass_from(get_type_hints(cls.__init__)["config"], about["config"]))
+            model = cls(dataclass_from(config_of(cls), about["config"]))
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} has a config of another version of minidiff ({error}): train it again") from error
     fill(model, tensors, path, "train it again")
@@ -121,7 +122,12 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path, advice: str, 
         shapes = f"got {got.get(wrong[0], 'nothing')} for {wrong[0]}, expected {expected.get(wrong[0], 'nothing')}"
         raise WeightsError(f"{path} does not fit its config in {len(wrong)} parameters: {shapes}; {advice}")
     single = {ours[name]: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    model.load_state_dict(single, assign=True)  #  the model may be `unfilled`, and there are never two copies
+    model.load_state_dict(single, assign=True)  # the model may be `unfilled`, and there are never two copies
+
+
+def config_of(cls: type[nn.Module]) -> type:
+    """The dataclass that says `cls`'s sizes: the type of `config` in its __init__, or in that of a class it extends."""
+    return next(hints["config"] for c in cls.__mro__ if "config" in (hints := get_type_hints(c.__init__)))
 
 
 def dataclass_from(cls: type, values: dict):

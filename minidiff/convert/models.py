@@ -14,6 +14,7 @@ from torch import nn
 from minidiff.convert.files import (
     Model,
     WeightsError,
+    config_of,
     dataclass_from,
     fill,
     open_tensors,
@@ -22,6 +23,7 @@ from minidiff.convert.files import (
     unfilled,
     write_json,
 )
+from minidiff.convert.single_file import check_single_file, original_part
 
 # Ours -> theirs, applied to a parameter's name in this order, each to what the one before has left.
 RULES = [
@@ -54,26 +56,36 @@ def their_name(name: str, rules: list[tuple[str, str]] = RULES) -> str:
     return name
 
 
-def from_diffusers(cls: type[Model], folder: str | Path, device: torch.device | str | None = None) -> Model:
+def from_diffusers(
+    cls: type[Model],
+    folder: str | Path,
+    device: torch.device | str | None = None,
+    file: str | Path | None = None,
+) -> Model:
     """The model in a folder that diffusers or transformers wrote, in single precision and evaluation mode.
 
     The folder is one component's, such as unet/ of a checkpoint: config.json, and safetensors of any precision, whole
-    or in shards. Every name and shape must fit. WeightsError, in one line, if something is missing or not implemented.
+    or in shards. With `file`, the weights are this part's of a single-file checkpoint, and the folder has config.json
+    alone. Every name and shape must fit. WeightsError, in one line, if something is missing or not implemented.
     """
     folder = Path(folder)
-    config, files = find_part(cls, folder)
+    config, files = find_part(cls, folder, file)
     with unfilled():
         model = cls(config)
-    tensors = {}
+    tensors, rules, source, advice = {}, RULES, folder, "download or write it again"
     for path in files:
-        tensors |= {their_name(name, OLD): tensor for name, tensor in read_tensors(path)[0].items()}
-    tensors.pop("embeddings.position_ids", None)  #  a buffer of older files: 0, 1, 2 ...
-    fill(model, tensors, folder, "download or write it again", their_name)
+        tensors |= read_tensors(path)[0]
+    if file is not None:
+        tensors, original = original_part(tensors, name_of(cls), config)
+        rules, source, advice = RULES + original, file, f"give the config of the same kind of model, not {folder}"
+    tensors = {their_name(name, OLD): tensor for name, tensor in tensors.items()}
+    tensors.pop("embeddings.position_ids", None)  # a buffer of older files: 0, 1, 2 ...
+    fill(model, tensors, source, advice, lambda name: their_name(name, rules))
     return model.to(device).eval()
 
 
-def find_part(cls: type[nn.Module], folder: str | Path) -> tuple[object, list[Path]]:
-    """(config, files with the weights) of the model in a folder, read no further than their heads.
+def find_part(cls: type[nn.Module], folder: str | Path, file: str | Path | None = None) -> tuple[object, list[Path]]:
+    """(config, files with the weights) of the model in a folder, or in `file`, read no further than their heads.
 
     WeightsError for what is missing, damaged or not implemented.
     """
@@ -81,7 +93,10 @@ def find_part(cls: type[nn.Module], folder: str | Path) -> tuple[object, list[Pa
     check_folder(folder, f"with the config.json of a {cls.__name__}")
     part = "one of its parts, such as unet/" if (folder / "model_index.json").is_file() else "another folder"
     config = read_config(cls, read_json(folder / "config.json", f"give {part}"), folder / "config.json")
-    files = _weight_files(folder, FORMATS[cls.__name__].stem)
+    if file is not None:
+        check_single_file(Path(file), name_of(cls))
+        return config, [Path(file)]
+    files = _weight_files(folder, FORMATS[name_of(cls)].stem)
     for path in files:
         with open_tensors(path):
             pass
@@ -90,12 +105,12 @@ def find_part(cls: type[nn.Module], folder: str | Path) -> tuple[object, list[Pa
 
 def to_diffusers(model: nn.Module, folder: str | Path) -> None:
     """Write `model` to `folder` as diffusers or transformers do: their `from_pretrained(folder)` reads it."""
-    folder, known = Path(folder), FORMATS[type(model).__name__]
+    folder, known = Path(folder), FORMATS[name_of(type(model))]
     options = write_config(type(model), model.config)
     state = model.state_dict().items()
     tensors = {known.prefix + their_name(name): tensor.detach().cpu().contiguous() for name, tensor in state}
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{known.stem}.safetensors.part"  #  the model may still be reading the file that this one replaces
+    part = folder / f"{known.stem}.safetensors.part"  # the model may still be reading the file that this one replaces
     safetensors.torch.save_file(tensors, part, {"format": "pt"})
     os.replace(part, folder / f"{known.stem}.safetensors")
     write_json(folder / "config.json", options)
@@ -135,7 +150,7 @@ def read_config(cls: type[nn.Module], options: dict, source: str | Path = "confi
 
     What is missing has their default. WeightsError, by name, for an option or a value that our code does not implement.
     """
-    known, config_class = FORMATS[cls.__name__], get_type_hints(cls.__init__)["config"]
+    known, config_class = FORMATS[name_of(cls)], config_of(cls)
     kinds, advice = get_type_hints(config_class), "use diffusers for it"
 
     def refuse(name, expected):
@@ -156,7 +171,7 @@ def read_config(cls: type[nn.Module], options: dict, source: str | Path = "confi
         config = dataclass_from(config_class, fields | known.read(options))
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{source} is no config of a {cls.__name__} ({error}): {advice}") from error
-    for name, value in (known.options | write_config(cls, config)).items():  #  what was not read must be as we have it
+    for name, value in (known.options | write_config(cls, config)).items():  # what was not read must be as we have it
         if name not in HARMLESS and not _same(options[name], value):
             refuse(name, repr(value))
     return config
@@ -164,7 +179,7 @@ def read_config(cls: type[nn.Module], options: dict, source: str | Path = "confi
 
 def write_config(cls: type[nn.Module], config) -> dict:
     """The options with which diffusers or transformers build the model that `config` means to our `cls`."""
-    known = FORMATS[cls.__name__]
+    known = FORMATS[name_of(cls)]
     options = {name: value for name, value in dataclasses.asdict(config).items() if name in known.options}
     options = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
     return known.kind | options | known.write(config)
@@ -182,14 +197,12 @@ def _same(a, b) -> bool:
 class Format:
     """How diffusers or transformers stores one of our models."""
 
-    stem: str  #                              of the file with the weights, less .safetensors
-    kind: dict  #                             the option that says which model it is
-    defaults: (
-        dict  #                         the others that have an effect, and what they are where config.json is silent
-    )
-    read: Callable[[dict], dict]  #           options -> the fields of our config that have no option of their name
-    write: Callable[[object], dict]  #        our config -> the options that are no field of it
-    prefix: str = ""  #                       before the name of every parameter
+    stem: str  # of the file with the weights, less .safetensors
+    kind: dict  # the option that says which model it is
+    defaults: dict  # the others that have an effect, and what they are where config.json is silent
+    read: Callable[[dict], dict]  # options -> the fields of our config that have no option of their name
+    write: Callable[[object], dict]  # our config -> the options that are no field of it
+    prefix: str = ""  # before the name of every parameter
 
     @property
     def options(self) -> dict:
@@ -238,13 +251,17 @@ TEXT = dict(
 
 
 def _read_encoder(options: dict) -> dict:
-    heads = options["attention_head_dim"]  #  the number of heads, whatever its name says
+    heads = options["attention_head_dim"]  # the number of heads, whatever its name says
     no_attention = options["mid_block_type"] == "UNetMidBlock2D"
     return {
         "attention": [kind == "CrossAttnDownBlock2D" for kind in options["down_block_types"]],
         "heads": heads if isinstance(heads, list) else [heads] * len(options["block_out_channels"]),
         "cross_attention_dim": None if no_attention else options["cross_attention_dim"],
     }
+
+
+def _read_unet(options: dict) -> dict:
+    return _read_encoder(options) | {"mid_block": options["mid_block_type"] is not None}
 
 
 def _write_encoder(config) -> dict:
@@ -255,13 +272,20 @@ def _write_encoder(config) -> dict:
         ],
         "mid_block_type": "UNetMidBlock2D" if no_attention else "UNetMidBlock2DCrossAttn",
         "attention_head_dim": list(config.heads),
-        "cross_attention_dim": 1280 if no_attention else config.cross_attention_dim,  #  must be a number there
+        "cross_attention_dim": 1280 if no_attention else config.cross_attention_dim,  # must be a number there
     }
 
 
 def _write_unet(config) -> dict:
     options = _write_encoder(config)
-    return options | {"up_block_types": [kind.replace("Down", "Up") for kind in reversed(options["down_block_types"])]}
+    options["up_block_types"] = [kind.replace("Down", "Up") for kind in reversed(options["down_block_types"])]
+    return options | ({} if config.mid_block else {"mid_block_type": None})
+
+
+def _write_controlnet(config) -> dict:
+    if not config.mid_block:
+        raise WeightsError("diffusers has no ControlNet with mid_block_type = None: store it by convert.save")
+    return _write_encoder(config)
 
 
 def _write_vae(config) -> dict:
@@ -279,14 +303,17 @@ def _write_text(config) -> dict:
 
 
 FORMATS = {
-    "UNet": Format(
-        "diffusion_pytorch_model", {"_class_name": "UNet2DConditionModel"}, UNET, _read_encoder, _write_unet
-    ),
+    "UNet": Format("diffusion_pytorch_model", {"_class_name": "UNet2DConditionModel"}, UNET, _read_unet, _write_unet),
     "ControlNet": Format(
-        "diffusion_pytorch_model", {"_class_name": "ControlNetModel"}, CONTROLNET, _read_encoder, _write_encoder
+        "diffusion_pytorch_model", {"_class_name": "ControlNetModel"}, CONTROLNET, _read_encoder, _write_controlnet
     ),
     "VAE": Format("diffusion_pytorch_model", {"_class_name": "AutoencoderKL"}, VAE, lambda options: {}, _write_vae),
     "CLIPText": Format(
         "model", {"model_type": "clip_text_model"}, TEXT, lambda options: {}, _write_text, prefix="text_model."
     ),
 }
+
+
+def name_of(cls: type[nn.Module]) -> str:
+    """Which of FORMATS: that of `cls`, or of the class that it extends."""
+    return next(c.__name__ for c in cls.__mro__ if c.__name__ in FORMATS)
