@@ -11,7 +11,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from minidiff.tokenizer import Tokenizer
+
+MOST = 2048 * 2048  # pixels of a picture: attention, whose work grows by the square, takes minutes a step beyond
 
 
 class _Short(reprlib.Repr):
@@ -67,6 +71,14 @@ def texts(given: str | Sequence[str]) -> list[str]:
     return several
 
 
+def prompt_pairs(prompt: str | Sequence[str], negative_prompt: str | Sequence[str] | None) -> tuple[list, list]:
+    """(prompts, negative ones): as many of these, or one; None is none, as in diffusers."""
+    prompts, negatives = texts(prompt), texts("" if negative_prompt is None else negative_prompt)
+    if not prompts or len(negatives) not in (1, len(prompts)):
+        raise ValueError(f"got {len(prompts)} prompts and {len(negatives)} negative ones: give one for each, or one")
+    return prompts, negatives
+
+
 def warn_of_words(texts: list[str], tokenizer: "Tokenizer", taught: Sequence[str] | None) -> None:
     """Warnings of what does not fit into the context, and of words that are not among those `taught`, if known."""
     for text in dict.fromkeys(texts):
@@ -108,6 +120,56 @@ def sides(margins: Sequence[int]) -> tuple[int, ...]:
     if len(several) != 4 or None in several or not any(several):
         raise ValueError(f"margins are {named(margins)}, expected (left, top, right, bottom) pixels, not all 0")
     return several
+
+
+def check_size(what: str, width: int, height: int, multiple: int, advice: str) -> None:
+    """ValueError unless both sides are multiples, and all pixels at most MOST."""
+    if min(width, height) < multiple or width % multiple or height % multiple:
+        raise ValueError(f"{what} is {width}x{height} pixels, expected multiples of {multiple}: {advice}")
+    if width * height > MOST:
+        raise ValueError(f"{what} is {width}x{height} pixels, expected at most 2048x2048, or as many: {advice}")
+
+
+def check_latents(latents: "Tensor | None", n: int, channels: int, factor: int) -> None:
+    """ValueError unless they are latents of n pictures, or None."""
+    if latents is None:
+        return
+    shape = getattr(latents, "shape", ())
+    fine = hasattr(latents, "is_complex") and len(shape) == 4 and tuple(shape[:2]) == (n, channels)
+    if not fine or latents.is_complex() or not latents.isfinite().all():
+        expected = f"a tensor of ({n}, {channels}, height / {factor}, width / {factor}) finite numbers"
+        raise ValueError(f"latents are {named(latents)}, expected {expected}")
+
+
+def picture_size(
+    height: int | None, width: int | None, factor: int, sample_size: int, fixed: tuple[str, Sequence[int]] | None
+) -> tuple[int, ...]:
+    """(height, width) of the pictures, in pixels: those of what is `fixed` (its name, its sides), with which the
+    arguments must agree; else the arguments; else what the U-Net was trained at."""
+    if fixed is not None:
+        found, what = fixed[1], f"that of {fixed[0]}"
+    else:
+        usual = factor * sample_size
+        found, what = [usual if side is None else whole(side) for side in (height, width)], "a whole number of pixels"
+    for name, asked, side in zip(("height", "width"), (height, width), found, strict=True):
+        if asked is not None and (side is None or whole(asked) != side):
+            raise ValueError(f"{name} is {named(asked)}, expected {what}" + (f", {side}" if side else ""))
+    check_size("the picture", found[1], found[0], factor, "give another height or width")
+    return tuple(found)
+
+
+def step_count(steps: int, most: int) -> int:
+    """A whole number from 1 to `most`."""
+    if (given := whole(steps, 1, most)) is None:
+        raise ValueError(f"steps is {named(steps)}, expected a whole number from 1 to {most}")
+    return given
+
+
+def guidance_scale(guidance: float) -> float:
+    """A number from 0."""
+    if (given := real(guidance, 0)) is None:
+        raise ValueError(f"guidance is {named(guidance)}, expected a number from 0; 4 is usual, 1 is none")
+    return given
 
 
 def skipped_steps(steps: int, strength: float) -> int:

@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from minidiff.arguments import check_size, warn
 from minidiff.pictures import one_or_each, painted
 from minidiff.show import to_pil, to_tensor
-
-MOST = 2048 * 2048  # pixels of a picture: attention, whose work grows by the square, takes minutes a step beyond
 
 
 @dataclass
@@ -51,17 +50,17 @@ class Canvas:
             pictures = F.pad(pictures, (left, right, top, bottom), mode="replicate")
         return cls(pictures, redrawn)
 
+    def redrawn_latents(self, factor: int) -> Tensor:
+        """The mask at the latents' size, 1.0 or 0.0: of each latent's pixels the upper left one is asked, as in
+        diffusers. A warning if none is white."""
+        redrawn = self.mask[..., ::factor, ::factor].float()
+        if not redrawn.any():
+            warn(f"the mask is so thin that no latent is redrawn: make it {factor} pixels wide or more")
+        return redrawn
+
     def paste(self, drawn: list[Image.Image]) -> list[Image.Image]:
         """What was drawn, with every pixel that was to be kept as it came."""
         return drawn if self.mask is None else to_pil(torch.where(self.mask, to_tensor(drawn), self.pictures))
-
-
-def check_size(what: str, width: int, height: int, multiple: int, advice: str) -> None:
-    """ValueError unless both sides are multiples, and all pixels at most MOST."""
-    if min(width, height) < multiple or width % multiple or height % multiple:
-        raise ValueError(f"{what} is {width}x{height} pixels, expected multiples of {multiple}: {advice}")
-    if width * height > MOST:
-        raise ValueError(f"{what} is {width}x{height} pixels, expected at most 2048x2048, or as many: {advice}")
 
 
 def size(x: Tensor) -> str:

@@ -44,6 +44,20 @@ def inpaint(denoise: Callable, known: Tensor, mask: Tensor) -> Callable:
     return lambda x, t: mask * denoise(x, t) + (1 - mask) * known
 
 
+def inpaint9(unet: Callable, mask: Tensor, masked: Tensor) -> Callable:
+    """net(x, t, context) of a U-Net that learned to inpaint: it is shown [x, mask, masked], 4 + 1 + 4 channels.
+
+    Rombach et al. 2022, section 4.5. `masked` are the latents of the picture, gray where it is redrawn, (B, 4, H, W);
+    mask (B or 1, 1, H, W) is 1 there. Of a guided batch, [uncond, cond], both halves see them.
+    """
+    shown = torch.cat([mask.expand(len(masked), -1, -1, -1).to(masked), masked], dim=1)
+
+    def net(x, t, context=None, residuals=None):
+        return unet(torch.cat([x, shown.repeat(len(x) // len(shown), 1, 1, 1)], dim=1), t, context, residuals)
+
+    return net
+
+
 def controlled(unet: Callable, controlnet: Callable, hint: Tensor, scale: float = 1.0) -> Callable:
     """net(x, t, context), `unet` with the residuals of `controlnet` times `scale`: give it to `denoiser`.
 

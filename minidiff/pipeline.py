@@ -7,19 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from minidiff import convert
-from minidiff.arguments import named, real, seeds, sides, skipped_steps, texts, warn, warn_of_words, whole
-from minidiff.canvas import Canvas, check_size, size
+from minidiff import arguments, convert
+from minidiff.arguments import named
+from minidiff.canvas import Canvas, size
 from minidiff.clip import CLIP, CLIPText
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError, load
 from minidiff.denoise import Prediction, V, clipped, denoiser
-from minidiff.guide import cfg, controlled, inpaint
+from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
 from minidiff.sample import ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
@@ -27,7 +26,7 @@ from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.trace import Drawing, Trace, traced_cfg
 from minidiff.unet import UNet, skip_channels
-from minidiff.vae import VAE
+from minidiff.vae import VAE, WHOLE
 
 WEIGHTS = Path(__file__).parent / "weights"
 # The shipped U-Net's. It ends in pure noise: at the plain cosine's end, sigma / alpha = 20,000 multiplies every slope
@@ -82,9 +81,16 @@ class StableDiffusion:
 
     @classmethod
     def from_diffusers(
-        cls, folder: str | Path, device: torch.device | str | None = None, sampler: Callable | None = None
+        cls,
+        folder: str | Path,
+        device: torch.device | str | None = None,
+        sampler: Callable | None = None,
+        config: str | Path | None = None,
     ) -> "StableDiffusion":
         """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5 or 2.1.
+
+        Or one .safetensors file with all weights by the original code's names, as most community models are: sizes,
+        tokenizer and scheduler are then those of `config`, a folder for the same model, as in `from_single_file` there.
 
         It then draws as diffusers does: the scheduler in the folder gives schedule, times and prediction, and the
         sampler, unless another is asked for. `sampler` takes the place of a scheduler that minidiff does not have, as
@@ -92,25 +98,21 @@ class StableDiffusion:
         for what is missing or not implemented.
         """
         folder, device = Path(folder), find_device(device)
+        file = folder if folder.suffix == ".safetensors" and folder.is_file() else None
+        if file is not None:
+            folder = convert.config_folder(file, config)
+        elif config is not None:
+            raise WeightsError(f"{folder} is no .safetensors file, which config= is for: give a file, or no config")
         convert.read_index(folder)
         models = {"vae": VAE, "unet": UNet, "text_encoder": CLIPText}
-        configs = {name: convert.find_part(model, folder / name)[0] for name, model in models.items()}
-        latents, width = configs["vae"].latent_channels, configs["text_encoder"].hidden_size
-        fitting = {
-            "in_channels": (latents, "VAE's"),
-            "out_channels": (latents, "VAE's"),
-            "cross_attention_dim": (width, "text encoder's"),
-        }
-        for name, (expected, whose) in fitting.items():
-            if (got := getattr(configs["unet"], name)) not in (expected, None):
-                got = f"{name} = {got}, expected the {whose} {expected}"
-                raise WeightsError(f"{folder / 'unet'} has {got}: such a model is not implemented")
-        config = convert.read_scheduler(folder, sampler)
+        configs = {name: convert.find_part(model, folder / name, file)[0] for name, model in models.items()}
+        convert.check_fit(folder / "unet", configs["unet"], configs["vae"], configs["text_encoder"])
+        scheduler = convert.read_scheduler(folder, sampler)
         tokenizer = Tokenizer.load(folder / "tokenizer")
-        vae, unet, text = (model.from_diffusers(folder / name, device) for name, model in models.items())
+        vae, unet, text = (model.from_diffusers(folder / name, device, file) for name, model in models.items())
         unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
         vae, unet = _channels_last(vae), _channels_last(unet)
-        return cls(vae, unet, text, tokenizer, scheduler_config=config, sampler=sampler)
+        return cls(vae, unet, text, tokenizer, scheduler_config=scheduler, sampler=sampler)
 
     def to_diffusers(self, folder: str | Path) -> None:
         """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures."""
@@ -121,7 +123,8 @@ class StableDiffusion:
         self.tokenizer.save(folder / "tokenizer")
         config = self.scheduler_config or convert.ddim_config(self.schedule, self.prediction)
         convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
-        convert.write_index(folder, config["_class_name"])
+        kind = f"StableDiffusion{'Inpaint' * self.inpaints}Pipeline"
+        convert.write_index(folder, config["_class_name"], kind)
 
     @torch.no_grad()
     def __call__(
@@ -198,42 +201,42 @@ class StableDiffusion:
         Its `images()` are the pictures of the last state so far. Arguments are checked at once, not at the first step.
         """
         # Are they what they should be? What is refused is refused here, and what is not has one form from here on
-        prompts = texts(prompt)
-        negatives = texts("" if negative_prompt is None else negative_prompt)
+        prompts, negatives = arguments.prompt_pairs(prompt, negative_prompt)
         n = len(prompts)
-        if n == 0 or len(negatives) not in (1, n):
-            raise ValueError(f"got {n} prompts and {len(negatives)} negative ones: give one for each, or one")
-        if (given := whole(steps, 1, self.schedule.T)) is None:
-            raise ValueError(f"steps is {named(steps)}, expected a whole number from 1 to {self.schedule.T}")
-        steps = given
-        if (given := real(guidance, 0)) is None:
-            raise ValueError(f"guidance is {named(guidance)}, expected a number from 0; 4 is usual, 1 is none")
-        guidance = given
+        steps, guidance = arguments.step_count(steps, self.schedule.T), arguments.guidance_scale(guidance)
         if sampler is not None and not callable(sampler):
             raise ValueError(f"sampler is {named(sampler)}, expected a function of minidiff.sample, such as ddim")
         schedule, prediction, sampler, times, start, clip = self._process(sampler, steps)
-        generators = [torch.Generator().manual_seed(s) for s in seeds(seed, n)]  # on the CPU: one picture everywhere
+        # they draw on the CPU, so that a seed means one picture everywhere
+        generators = [torch.Generator().manual_seed(s) for s in arguments.seeds(seed, n)]
         if image is None and (mask is not None or margins is not None):
             raise ValueError("got a mask or margins without an image: give the picture that they belong to")
         if image is not None and latents is not None:
             raise ValueError("got latents and an image, expected one of them: the noise is added to the image")
-        if image is not None and self.scheduler_config is not None and sampler is plms:
+        if self.inpaints and (image is None or (mask is None and margins is None)):
+            raise ValueError("this model's U-Net only inpaints: give image= and mask=, or margins=")
+        skipped = arguments.skipped_steps(steps, strength if margins is None else 1.0) if image is not None else 0
+        from_noise = image is None or (self.inpaints and not skipped)
+        if not from_noise and self.scheduler_config is not None and sampler is plms:
             raise ValueError("diffusers' PNDM does not start from an image as others do: give sampler=ddim")
-        skipped = skipped_steps(steps, strength if margins is None else 1.0) if image is not None else 0
-        margins = None if margins is None else sides(margins)
+        margins = None if margins is None else arguments.sides(margins)
         canvas = None if image is None else Canvas.of(n, image, mask, margins, self.factor)
-        self._check_latents(latents, n)
-        height, width = self._size(height, width, canvas, latents)
+        arguments.check_latents(latents, n, self.vae.config.latent_channels, self.factor)
+        fixed = None if latents is None else ("the latents", [self.factor * side for side in latents.shape[2:]])
+        fixed = fixed if canvas is None else ("the image, with its margins", canvas.pictures.shape[2:])
+        height, width = arguments.picture_size(height, width, self.factor, self.unet.config.sample_size, fixed)
         control = self._hints(control, n, height, width)
-        warn_of_words(prompts + negatives, self.tokenizer, self.words)
+        arguments.warn_of_words(prompts + negatives, self.tokenizer, self.words)
 
         # Words
         ids = torch.cat([self.tokenizer(negatives).expand(n, -1), self.tokenizer(prompts)])
         uncond, cond = self.text(ids.to(self.device)).chunk(2)
 
         # Noise, or a noisy picture
-        times, known, redrawn = times[skipped:], None, None
-        if canvas is not None:
+        net, times, known, redrawn = self.unet, times[skipped:], None, None
+        if self.inpaints:
+            x, net = self._inpainting(canvas, schedule, times[0], generators, None if skipped else start)
+        elif canvas is not None:
             x, known, redrawn = self._noised(canvas, schedule, times[0], generators)
         elif latents is not None:
             x = latents.float().to(self.device)
@@ -243,7 +246,6 @@ class StableDiffusion:
         record = Trace(prompts, [self.tokenizer.tokens(p) for p in prompts], cond.cpu(), times, states=[x.cpu()])
 
         # The denoiser
-        net = self.unet
         for controlnet, hint, scale in reversed(control):  # the first is asked first
             net = controlled(net, controlnet, hint, scale)
         denoise = denoiser(net, schedule, prediction)
@@ -282,13 +284,19 @@ class StableDiffusion:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image.Image]:
         """Latents (B, 4, H / 8, W / 8), such as a state of a Trace, as pictures."""
-        parts = (latents.to(self.device) / self.vae.config.scaling_factor).split(8)  # 8 at a time, to spare memory
+        at_once = max(1, min(8, WHOLE // (self.factor**2 * latents[0, 0].numel())))  # to spare memory
+        parts = (latents.to(self.device) / self.vae.config.scaling_factor).split(at_once)
         return to_pil(torch.cat([self.vae.decode(part) for part in parts]))
 
     @property
     def factor(self) -> int:
         """How many pixels a latent is wide and high."""
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def inpaints(self) -> bool:
+        """Whether the U-Net is one that learned to inpaint, and does nothing else: `guide.inpaint9`."""
+        return self.unet.config.in_channels != self.vae.config.latent_channels
 
     @property
     def device(self) -> torch.device:
@@ -308,37 +316,12 @@ class StableDiffusion:
         schedule, prediction, own, times, clip = convert.scheduler(config, steps)
         return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps), clip
 
-    def _check_latents(self, latents: Tensor | None, n: int) -> None:
-        channels, factor = self.vae.config.latent_channels, self.factor
-        fine = latents is None or (
-            torch.is_tensor(latents) and latents.ndim == 4 and latents.shape[:2] == (n, channels)
-            and not latents.is_complex() and latents.isfinite().all()
-        )  # fmt: skip
-        if not fine:
-            expected = f"a tensor of ({n}, {channels}, height / {factor}, width / {factor}) finite numbers"
-            raise ValueError(f"latents are {named(latents)}, expected {expected}")
-
-    def _size(self, height, width, canvas: Canvas | None, latents: Tensor | None) -> tuple[int, int]:
-        """(height, width) of the pictures, in pixels."""
-        side = self.factor * self.unet.config.sample_size
-        if canvas is not None:
-            found, what = canvas.pictures.shape[2:], "that of the image, with its margins"
-        elif latents is not None:
-            found, what = [self.factor * s for s in latents.shape[2:]], "that of the latents"
-        else:
-            found, what = [side if s is None else whole(s) for s in (height, width)], "a whole number of pixels"
-        for name, given, side in zip(("height", "width"), (height, width), found, strict=True):
-            if given is not None and (side is None or whole(given) != side):
-                raise ValueError(f"{name} is {named(given)}, expected {what}" + (f", {side}" if side else ""))
-        check_size("the picture", found[1], found[0], self.factor, "give another height or width")
-        return tuple(found)
-
     def _hints(self, control, n: int, height: int, width: int) -> list[tuple[ControlNet, Tensor, float]]:
         """`control` as a list of (controlnet, hints, scale), hints a tensor (1 or n, 3, height, width) in [0, 1]."""
         own, out = self.unet.config, []
         for item in control if isinstance(control, list) else [] if control is None else [control]:
             match item:
-                case (ControlNet() as controlnet, hint, scale) if (scale := real(scale)) is not None:
+                case (ControlNet() as controlnet, hint, scale) if (scale := arguments.real(scale)) is not None:
                     its = controlnet.config
                 case _:
                     raise ValueError(f"control is {named(item)}, expected (controlnet, hint, scale), or a list of them")
@@ -355,19 +338,37 @@ class StableDiffusion:
         self, canvas: Canvas, schedule: Schedule, t: Tensor, generators: list[torch.Generator]
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """(the state at time t, the canvas's latents, where they are redrawn), the mask at the latents' size."""
-        pairs = zip(canvas.pictures, generators, strict=True)
-        known = torch.cat([self.vae.encode(picture[None].to(self.device)).sample(g) for picture, g in pairs])
-        known = known * self.vae.config.scaling_factor
+        known = self._encoded(canvas.pictures, generators)
         eps = noise_like(known, generators)
         x = schedule.add_noise(known, eps, t)
         if canvas.mask is None:
             return x, known, None
-        redrawn = F.interpolate(canvas.mask.float(), size=known.shape[2:]).to(self.device)
-        if not redrawn.any():  # of each latent's pixels, the upper left one is asked, as in diffusers
-            warn(f"the mask is so thin that no latent is redrawn: make it {self.factor} pixels wide or more")
+        redrawn = canvas.redrawn_latents(self.factor).to(known)
         if t == schedule.T:  # strength 1: what is redrawn starts from nothing
             x = redrawn * eps + (1 - redrawn) * x
         return x, known, redrawn
+
+    def _inpainting(
+        self, canvas: Canvas, schedule: Schedule, t: Tensor, generators: list[torch.Generator], start: float | None
+    ) -> tuple[Tensor, Callable]:
+        """(the state at time t, the net) of a U-Net that inpaints, as diffusers: no latent is kept but by the net.
+
+        With `start`, the picture is not in the state, which is so many times noise.
+        """
+        redrawn = canvas.redrawn_latents(self.factor).to(self.device)
+        if start is not None:
+            shape = (len(generators), self.vae.config.latent_channels, *redrawn.shape[2:])
+            x = start * noise_like(torch.empty(shape, device=self.device), generators)
+        else:
+            known = self._encoded(canvas.pictures, generators)
+            x = schedule.add_noise(known, noise_like(known, generators), t)
+        masked = self._encoded(canvas.pictures * ~canvas.mask, generators)
+        return x, inpaint9(self.unet, redrawn, masked)
+
+    def _encoded(self, pictures: Tensor, generators: list[torch.Generator]) -> Tensor:
+        pairs = zip(pictures, generators, strict=True)
+        latents = torch.cat([self.vae.encode(picture[None].to(self.device)).sample(g) for picture, g in pairs])
+        return latents * self.vae.config.scaling_factor
 
 
 def _channels_last(model: nn.Module) -> nn.Module:

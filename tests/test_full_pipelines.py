@@ -408,11 +408,6 @@ def test_the_index_comes_first_then_the_models_then_the_scheduler(folder, tmp_pa
 def test_what_is_not_implemented_is_refused_by_name(folder, tmp_path):
     with pytest.raises(WeightsError, match="hf download runwayml/stable-diffusion-v1-5 --local-dir"):
         StableDiffusion.from_diffusers("runwayml/stable-diffusion-v1-5")
-    nine = shutil.copytree(folder, tmp_path / "nine")
-    config = diffusers.UNet2DConditionModel.load_config(folder / "unet") | {"in_channels": 9}
-    diffusers.UNet2DConditionModel.from_config(config).save_pretrained(nine / "unet")
-    with pytest.raises(WeightsError, match="in_channels = 9, expected the VAE's 4"):
-        StableDiffusion.from_diffusers(nine)
     pipe = StableDiffusion.from_diffusers(folder, device="cpu")
     pipe.scheduler_config = SD15 | {"_class_name": "PNDMScheduler"}
     with pytest.raises(ValueError, match="PNDM does not start from an image"):

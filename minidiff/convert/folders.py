@@ -83,8 +83,21 @@ def read_sample_size(folder: str | Path) -> int | None:
     return max(size, 64) if old and isinstance(size, int) else size
 
 
-def write_index(folder: str | Path, scheduler: str = "DDIMScheduler") -> None:
-    """The model_index.json of a Stable Diffusion pipeline with a scheduler of that class."""
+def check_fit(folder: str | Path, unet, vae, text) -> None:
+    """WeightsError unless a U-Net, in `folder`, is one for such a VAE and text encoder, by their configs."""
+    latents, width = vae.latent_channels, text.hidden_size
+    fitting = {
+        "in_channels": ((latents, 2 * latents + 1), f"the VAE's {latents}, or {2 * latents + 1} for inpainting"),
+        "out_channels": ((latents,), f"the VAE's {latents}"),
+        "cross_attention_dim": ((width, None), f"the text encoder's {width}"),
+    }
+    for name, (fine, expected) in fitting.items():
+        if (got := getattr(unet, name)) not in fine:
+            raise WeightsError(f"{folder} has {name} = {got}, expected {expected}: such a model is not implemented")
+
+
+def write_index(folder: str | Path, scheduler: str = "DDIMScheduler", kind: str = "StableDiffusionPipeline") -> None:
+    """The model_index.json of a Stable Diffusion pipeline, one of PIPELINES, with a scheduler of that class."""
     parts = {
         "vae": ["diffusers", "AutoencoderKL"],
         "unet": ["diffusers", "UNet2DConditionModel"],
@@ -93,7 +106,8 @@ def write_index(folder: str | Path, scheduler: str = "DDIMScheduler") -> None:
         "scheduler": ["diffusers", scheduler],
     }
     absent = {name: [None, None] for name in ("safety_checker", "feature_extractor", "image_encoder")}
-    about = {"_class_name": "StableDiffusionPipeline", "requires_safety_checker": False}
+    # diffusers asks the kind for inpainting for its version
+    about = {"_class_name": kind, "_diffusers_version": "0.9.0", "requires_safety_checker": False}
     write_json(Path(folder) / "model_index.json", about | parts | absent)
 
 
