@@ -6,7 +6,7 @@ import torch
 
 from minidiff.data import SMALL
 from minidiff.pipeline import StableDiffusion
-from minidiff.train import Settings, accelerator, train
+from minidiff.train import Settings, accelerator, training_loop
 from minidiff.train.objectives import UNetObjective
 from minidiff.unet import UNet, UNetConfig
 
@@ -46,5 +46,5 @@ def test_it_learns():
     objective = UNetObjective(unet, parts.vae, parts.text, parts.tokenizer, 20, SMALL)
     machine = accelerator()
     assert machine.device.type == "cuda"
-    losses = [step.loss for step in train(objective, Settings(60, 20, 5e-3, 5), machine)]
+    losses = [step.loss for step in training_loop(objective, Settings(60, 20, 5e-3, 5), machine)]
     assert np.mean(losses[-10:]) < 0.9 * np.mean(losses[:10])

@@ -6,15 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from minidiff import data
 from minidiff.clip import CLIP, CLIPText
 from minidiff.controlnet import ControlNet
+from minidiff.convert import WeightsError
 from minidiff.data import SMALL, parse, scene
 from minidiff.judge import Judge, edges, labels
 from minidiff.show import to_tensor
 from minidiff.tokenizer import Tokenizer
-from minidiff.train import Settings, accelerator, train
+from minidiff.train import Settings, accelerator, training_loop
 from minidiff.train.objectives import (
     HINTS,
     CLIPObjective,
@@ -57,7 +60,7 @@ def test_vae_loss_is_error_plus_weighted_kl():
     assert losses[1] - losses[0] == pytest.approx(q.kl().item() / (4 * 16 * 16), rel=1e-3)
 
 
-def test_clip_is_shown_what_is_nearly_right(tokenizer):
+def test_clip_is_shown_hard_negatives(tokenizer):
     pair, single = data.Scene(parse("fox above rocket on green"), 1), data.Scene(parse("fox at left on green"), 1)
     objective = CLIPObjective(CLIP(), tokenizer)
     assert objective.swapped(pair) == "fox below rocket on green" and objective.swapped(single) == ""
@@ -65,10 +68,10 @@ def test_clip_is_shown_what_is_nearly_right(tokenizer):
     assert {objective.renamed(replace(pair, seed=seed), "owl") for seed in range(4)} == {
         "owl above rocket on green", "fox above owl on green",
     }  # fmt: skip
-    assert objective.nearly(pair, pair.caption) == "fox below rocket on green", "odd seeds: the relation"
-    assert objective.nearly(pair, "fox on green") == "", "its caption has lost its relation"
+    assert objective.hard_negative(pair, pair.caption) == "fox below rocket on green", "odd seeds: the relation"
+    assert objective.hard_negative(pair, "fox on green") == "", "its caption has lost its relation"
     for scene_ in (single, replace(pair, seed=2)):
-        wrong, right = parse(objective.nearly(scene_, scene_.caption)), scene_.spec
+        wrong, right = parse(objective.hard_negative(scene_, scene_.caption)), scene_.spec
         assert replace(wrong, objects=right.objects) == right
         assert sum(a != b for a, b in zip(wrong.objects, right.objects, strict=True)) == 1, "one other object"
 
@@ -78,13 +81,13 @@ def test_clip_is_shown_what_is_nearly_right(tokenizer):
         ids = tokenizer(own)[0]
         assert (batch["ids"][i] == ids[: batch["ids"].shape[1]]).all()
         assert ids.argmax() < batch["ids"].shape[1] < len(ids), "to the end of the longest"
-        wrong = objective.nearly(scene(i), own)
+        wrong = objective.hard_negative(scene(i), own)
         assert batch["mask"][i] == bool(wrong)
         assert not wrong or (batch["wrong"][i] == tokenizer(wrong)[0, : batch["ids"].shape[1]]).all()
     assert batch["mask"].any() and not batch["mask"].all()
 
 
-def test_clip_is_shown_what_is_alike_but_for_its_objects(tokenizer):
+def test_clip_is_shown_scenes_that_differ_in_their_objects_alone(tokenizer):
     objective, starts = CLIPObjective(CLIP(), tokenizer), range(0, 6400, 64)
     shown = [objective.batch(torch.arange(start, start + 64)) for start in starts]
     own = [tokenizer([scene(i).noisy_caption() for i in range(start, start + 64)]) for start in starts]
@@ -93,20 +96,20 @@ def test_clip_is_shown_what_is_alike_but_for_its_objects(tokenizer):
 
     for like in ("sketch of fox at left on green", "fox above cat in snow"):
         scenes = [data.Scene(parse(like), 0), *(scene(i) for i in range(1, 64))]
-        alike = objective.alike(scenes, np.random.RandomState(0))
-        told = [a.spec for a, s in zip(alike, scenes, strict=True) if a != s]
+        varied = objective.vary_objects(scenes, np.random.RandomState(0))
+        told = [a.spec for a, s in zip(varied, scenes, strict=True) if a != s]
         assert len(told) > 50 and not any(spec.held_out for spec in told)
         assert len({tuple(labels(spec)) for spec in told}) == len(told), "no two pictures show the same"
         assert len({(spec.style, spec.size, spec.place) for spec in told}) == 1
         names = {name for spec in told for name in spec.objects}
         assert len(names) == len(told) if len(told[0].objects) == 1 else len(names) <= 7, "few, in every order"
-        assert [a.seed for a in alike] == [s.seed for s in scenes], "another picture each"
+        assert [a.seed for a in varied] == [s.seed for s in scenes], "another picture each"
 
 
 def test_clip_leaves_a_locked_text_encoder_as_it_is(tokenizer):
     objective = CLIPObjective(CLIP(), tokenizer, lock_text=True)
     before = {name: tensor.clone() for name, tensor in objective.model.state_dict().items()}
-    for _ in train(objective, Settings(steps=2, batch=4, lr=1e-2, warmup=1), accelerator("cpu")):
+    for _ in training_loop(objective, Settings(steps=2, batch=4, lr=1e-2, warmup=1), accelerator("cpu")):
         pass
     moved = {name for name, tensor in objective.model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert "text_projection.weight" in moved and any(name.startswith("vision_model") for name in moved)
@@ -115,7 +118,7 @@ def test_clip_leaves_a_locked_text_encoder_as_it_is(tokenizer):
 
 def test_clip_looks_at_captions_objects_and_relations(tokenizer):
     with torch.no_grad():
-        picture, measures = CLIPObjective(CLIP().eval(), tokenizer).look()
+        picture, measures = CLIPObjective(CLIP().eval(), tokenizer).evaluate()
     assert picture is None
     assert measures["right_of_256_captions"] < 0.1 and measures["right_of_128_objects"] < 0.1, "it has learned nothing"
     assert 0.2 < measures["relation_told_from_swapped"] < 0.8, "a coin"
@@ -169,7 +172,7 @@ def test_the_text_encoder_learns_along_with_the_unet(unet_objective):
     assert objective(rng(), **batch).item() == pytest.approx(unet_objective(rng(), **batch).item(), abs=1e-6)
     assert objective.result is unet_objective.model
     before = {name: tensor.clone() for name, tensor in objective.model.state_dict().items()}
-    for _ in train(objective, Settings(steps=2, batch=4, lr=1e-3, warmup=1), accelerator("cpu")):
+    for _ in training_loop(objective, Settings(steps=2, batch=4, lr=1e-3, warmup=1), accelerator("cpu")):
         pass
     moved = {name for name, tensor in objective.model.state_dict().items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[0] for name in moved} == {"unet", "text"}
@@ -185,6 +188,27 @@ def test_latents_are_kept_and_made_again_when_the_vae_changes(unet_objective):
         unet_objective.vae.quant_conv.weight.mul_(1.1)
     other, _ = unet_objective.encode()
     assert (first != other).any() and unet_objective.cache.stat().st_mtime_ns > made
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 100, None], ids=["empty", "no safetensors", "cut off"])
+def test_a_damaged_cache_is_made_anew(unet_objective, damage):
+    first, cache = unet_objective.latents, unet_objective.cache
+    whole = cache.read_bytes()
+    cache.write_bytes(whole[:-100] if damage is None else damage)
+    unet_objective.prepare()
+    assert (unet_objective.latents == first).all() and (load_file(cache)["latents"] == first).all()
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(unet_objective, monkeypatch):
+    def full(tensors, path, metadata):
+        path.write_bytes(b"x")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    whole, unet_objective.world = unet_objective.cache.read_bytes(), replace(SMALL, style=1.0)
+    monkeypatch.setattr("minidiff.train.objectives.save_file", full)
+    with pytest.raises(WeightsError, match=r"cannot be written \(I/O error: No space left .*: make room there"):
+        unet_objective.prepare()
+    assert unet_objective.cache.read_bytes() == whole and len(list(unet_objective.cache.parent.iterdir())) == 1
 
 
 def test_one_caption_in_ten_is_left_empty(unet_objective, tokenizer):
@@ -212,7 +236,7 @@ def test_unet_loss_trains_the_unet_alone(unet_objective):
 def test_the_loop_prepares_and_trains_it(unet_objective):
     unet_objective.cache = None  #  so that latents are made in the loop's own precision
     before = unet_objective.latents
-    (step,) = train(unet_objective, Settings(steps=1, batch=4, lr=1e-3, warmup=1), accelerator("cpu"))
+    (step,) = training_loop(unet_objective, Settings(steps=1, batch=4, lr=1e-3, warmup=1), accelerator("cpu"))
     assert math.isfinite(step.loss) and step.loss > 0
     assert unet_objective.latents.dtype == torch.float16
     assert (unet_objective.latents - before).abs().max() < 0.05 * before.abs().max()
@@ -256,7 +280,7 @@ def test_controlnet_begins_as_the_unet_and_learns_alone(controlnet_objective):
     batch = controlnet_objective.batch(torch.arange(4))
     plain = controlnet_objective.loss(unet, rng(), batch["x0"], batch["ids"])
     assert controlnet_objective(rng(), **batch).item() == plain.item(), "zero convolutions"
-    list(train(controlnet_objective, Settings(steps=3, batch=4, lr=1e-2, warmup=1), accelerator("cpu")))
+    list(training_loop(controlnet_objective, Settings(steps=3, batch=4, lr=1e-2, warmup=1), accelerator("cpu")))
     assert controlnet_objective(rng(), **batch).item() != plain.item()
     assert all((tensor == before[name]).all() for name, tensor in unet.state_dict().items()), "bit for bit"
 
@@ -264,7 +288,7 @@ def test_controlnet_begins_as_the_unet_and_learns_alone(controlnet_objective):
 def test_controlnet_is_measured_with_and_without_control(controlnet_objective):
     controlnet_objective.judge = Judge().eval()
     with torch.no_grad():
-        picture, measures = controlnet_objective.look()
+        picture, measures = controlnet_objective.evaluate()
     names = {"edge_f1", "objects", "place", "right"}
     assert picture.width > 6 * 128 and set(measures) == names | {f"{name}_without_control" for name in names}
     assert all(measures[name] == measures[f"{name}_without_control"] for name in names), "it has learned nothing yet"

@@ -7,18 +7,29 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from minidiff.convert import WeightsError, load
+from minidiff.cli import CONTROLS
+from minidiff.clip import CLIP, CLIPConfig, TextConfig
+from minidiff.convert import WeightsError, load, save
+from minidiff.data import WORDS
+from minidiff.judge import Judge, JudgeConfig
+from minidiff.pipeline import WEIGHTS
+from minidiff.precision import autocast, memory_format
 from minidiff.schedule import noise_like
-from minidiff.train import Objective, Settings, accelerator, made, train
-from minidiff.train.muon import Muon, orthogonalized
-from minidiff.vae import VAE
+from minidiff.train import Objective, Settings, accelerator, prefetch, sample_indices, training_loop
+from minidiff.train.muon import Muon, optimizers, orthogonalized
+from minidiff.train.run import Run
+from minidiff.unet import UNetConfig
+from minidiff.vae import VAE, VAEConfig
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,7 @@ class Regression(Objective):
 
 def test_it_learns_a_line(tmp_path):
     objective = Regression()
-    steps = list(train(objective, Settings(400, 32, 0.15, 20, 0.0, ema=0.9), accelerator("cpu"), tmp_path))
+    steps = list(training_loop(objective, Settings(400, 32, 0.15, 20, 0.0, ema=0.9), accelerator("cpu"), tmp_path))
     assert [s.step for s in steps] == list(range(1, 401))
     assert (objective.model.weight.T - Regression.w).abs().max() < 0.05 and abs(objective.model.bias.item() - 1) < 0.05
     kept = load(Line, tmp_path / "line.safetensors")
@@ -68,7 +79,7 @@ def test_it_learns_a_line(tmp_path):
 def test_averaged_weights_and_rate_follow_their_formulas():
     objective, settings = Regression(), Settings(30, 8, 0.05, 10, 0.0, ema=0.8)
     average = {k: v.clone().double() for k, v in objective.model.state_dict().items()}
-    for step in train(objective, settings, accelerator("cpu")):
+    for step in training_loop(objective, settings, accelerator("cpu")):
         decay = min(0.8, step.step / (9 + step.step))
         if step.step < 30:
             for name, value in objective.model.state_dict().items():
@@ -86,24 +97,95 @@ def test_averaged_weights_and_rate_follow_their_formulas():
 def test_it_goes_on_from_where_it_stopped(tmp_path):
     settings = Settings(40, 8, 0.05, 10, ema=0.9, every=10)
     whole = Regression()
-    losses = [s.loss for s in train(whole, settings, accelerator("cpu"), tmp_path / "whole")]
-    for step in train(Regression(), settings, accelerator("cpu"), tmp_path / "parts"):
+    losses = [s.loss for s in training_loop(whole, settings, accelerator("cpu"), tmp_path / "whole")]
+    for step in training_loop(Regression(), settings, accelerator("cpu"), tmp_path / "parts"):
         if step.step == 27:
             break
     parts = Regression()
-    steps = list(train(parts, settings, accelerator("cpu"), tmp_path / "parts"))
+    steps = list(training_loop(parts, settings, accelerator("cpu"), tmp_path / "parts"))
     assert steps[0].step == 21, "the last checkpoint was at 20"
     assert [s.loss for s in steps] == losses[20:]
     assert all((a == b).all() for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
-    list(train(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+    list(training_loop(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
     with pytest.raises(WeightsError, match="holds a run with lr = 0.05, this one has 0.1: give the same options"):
-        list(train(Regression(), Settings(10, 8, 0.1), accelerator("cpu"), tmp_path))
+        list(training_loop(Regression(), Settings(10, 8, 0.1), accelerator("cpu"), tmp_path))
     (tmp_path / "checkpoint.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(WeightsError, match="is damaged .*: delete it to start again"):
-        list(train(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+        list(training_loop(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+
+
+@contextmanager
+def disk_of(size):
+    """No file grows beyond so many bytes: what a full disk does to whoever writes, without one."""
+    resource = pytest.importorskip("resource", reason="a limit that POSIX has")
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+@pytest.mark.parametrize("size", [100, 300, 700], ids=["weights", "card", "checkpoint"])
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, size, monkeypatch):
+    settings = Settings(4, 8, 0.05, 2, every=2)
+    for step in training_loop(Regression(), settings, accelerator("cpu"), tmp_path):
+        if step.step == 3:
+            break
+    names = ["line.safetensors", "line.json", "checkpoint.safetensors"]
+    weights, card, checkpoint = ((tmp_path / name).stat().st_size for name in names)
+    assert 100 < weights < 300 < card < 700 < checkpoint
+    kept = (tmp_path / "checkpoint.safetensors").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", disk_of(size)(Run.save))  # not around the loop, whose bar pytest writes to a file
+        with pytest.raises(WeightsError, match="cannot be written .*: make room there") as error:
+            list(training_loop(Regression(), settings, accelerator("cpu"), tmp_path))
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob("*.part")) and load(Line, tmp_path / "line.safetensors")
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == kept
+    assert [s.step for s in training_loop(Regression(), settings, accelerator("cpu"), tmp_path)] == [3, 4]
+
+
+@pytest.mark.parametrize("where", ["save", "save_file", "os.replace"])
+def test_an_interrupt_while_it_saves_leaves_a_folder_to_go_on_from(tmp_path, where, monkeypatch):
+    settings = Settings(4, 8, 0.05, 2, every=2)
+    whole = [s.loss for s in training_loop(Regression(), settings, accelerator("cpu"))]
+    run = training_loop(Regression(), settings, accelerator("cpu"), tmp_path)
+    losses = [next(run).loss for _ in range(3)]
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    (tmp_path / "checkpoint.safetensors.part").write_bytes(b"what a killed process left")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"minidiff.train.run.{where}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(run)
+    rest = [s.loss for s in training_loop(Regression(), settings, accelerator("cpu"), tmp_path)]
+    assert losses[:2] + rest == whole
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "checkpoint.safetensors", "line.safetensors", "line.json", "samples",
+    }  # fmt: skip
+
+
+def test_of_two_runs_in_a_folder_the_second_to_save_stops(tmp_path):
+    settings = Settings(20, 8, 0.05, 10, every=5)
+    first, second = (training_loop(Regression(), settings, accelerator("cpu"), tmp_path) for _ in range(2))
+    for _ in range(4):
+        next(first), next(second)
+    next(first)
+    kept = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(WeightsError, match="was written by another run since this one started: let one of the two go"):
+        next(second)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == kept
+    third = training_loop(Regression(), settings, accelerator("cpu"), tmp_path)  # goes on from the first one's
+    assert next(third).step == 6
+    assert [s.step for s in first][-1] == 20, "the first has the folder to the end"
+    with pytest.raises(WeightsError, match="another run"):
+        list(third)
 
 
 def test_a_loss_that_is_not_finite_stops_it(tmp_path):
@@ -112,7 +194,20 @@ def test_a_loss_that_is_not_finite_stops_it(tmp_path):
             return super().forward(generator, x, y) / 0
 
     with pytest.raises(FloatingPointError, match="the loss is inf at step 1: lower --lr"):
-        list(train(Diverging(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+        list(training_loop(Diverging(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+    assert not any(tmp_path.iterdir())
+
+
+def test_weights_that_grow_beyond_half_precision_stop_it_before_they_are_kept(tmp_path):
+    class Growing(Regression):
+        def forward(self, generator, x, y):
+            with torch.no_grad():
+                self.model.weight.mul_(100)
+            return super().forward(generator, x, y)
+
+    expected = "weight has values beyond 65504 or NaN at step 5: lower --lr and start again"
+    with pytest.raises(FloatingPointError, match=expected):
+        list(training_loop(Growing(), Settings(10, 8, 0.05, every=5), accelerator("cpu"), tmp_path))
     assert not any(tmp_path.iterdir())
 
 
@@ -152,17 +247,51 @@ def test_muon_computes_in_the_precision_of_the_hardware(monkeypatch):
     assert 0 < difference < 0.05, "rounding to 8 bits, in five rounds"
 
 
+def test_muon_gets_the_matrices_and_adamw_the_rest():
+    model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.Conv2d(3, 2, 1))
+    model.scale = nn.Parameter(torch.tensor(1.0))
+    muon, adamw = optimizers(model, 0.02, weight_decay=0.3)
+    given = [{id(p) for p in optimizer.param_groups[0]["params"]} for optimizer in (muon, adamw)]
+    assert given[0] == {id(model[1].weight), id(model[2].weight)}
+    assert given[0] | given[1] == {id(p) for p in model.parameters()} and not given[0] & given[1]
+    for optimizer in (muon, adamw):
+        assert optimizer.param_groups[0]["lr"] == 0.02 and optimizer.param_groups[0]["weight_decay"] == 0.3
+
+
+@pytest.mark.parametrize("device, bf16, plain", [("cpu", True, True), ("cpu", False, False), ("cuda", True, False)])
+def test_only_a_cpu_in_bfloat16_takes_plain_attention_and_plain_order(device, bf16, plain):
+    assert memory_format(device, bf16) == (torch.contiguous_format if plain else torch.channels_last)
+    before = [flag() for flag in (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.math_sdp_enabled)]
+    with warnings.catch_warnings(action="ignore"), autocast(device, bf16):  # torch warns where there is no CUDA
+        assert torch.backends.cuda.flash_sdp_enabled() != plain and torch.backends.cuda.math_sdp_enabled()
+        if device == "cpu":
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == (torch.bfloat16 if bf16 else torch.float32)
+    assert before == [torch.backends.cuda.flash_sdp_enabled(), torch.backends.cuda.math_sdp_enabled()]
+
+
+def test_a_run_knows_its_samples_without_a_list_of_them():
+    """Of 10 million steps, in any number of processes and parts, each sample once."""
+    for processes, parts in ((1, 1), (2, 3), (3, 2)):
+        seen = []
+        for rank in range(processes):
+            machine = SimpleNamespace(process_index=rank, num_processes=processes, gradient_accumulation_steps=parts)
+            step = 10_000_000
+            seen += [sample_indices(step * parts + part, 12, machine) for part in range(parts)]
+        assert {len(each) for each in seen} == {12 // (processes * parts)}
+        assert sorted(torch.cat(seen).tolist()) == list(range(12 * step, 12 * step + 12))
+
+
 def test_a_batch_in_parts_is_the_same_batch():
     learned, losses = [], []
     for parts in (1, 3):
         machine = accelerator("cpu", parts)
         objective = Regression()
-        losses.append([step.loss for step in train(objective, Settings(5, 9, 0.05, 1), machine)])
+        losses.append([step.loss for step in training_loop(objective, Settings(5, 9, 0.05, 1), machine)])
         learned.append(objective.model.weight.detach())
     assert losses[0] == pytest.approx(losses[1], rel=1e-2), "half precision"
     assert (learned[0] - learned[1]).abs().max() < 1e-3
     with pytest.raises(ValueError, match="got a batch of 8, expected a multiple of 3: processes times parts, 1 x 3"):
-        next(train(Regression(), Settings(5, 8, 0.05, 1), machine))
+        next(training_loop(Regression(), Settings(5, 8, 0.05, 1), machine))
 
 
 # The command, in processes of its own
@@ -232,18 +361,18 @@ import torch
 from minidiff.clip import CLIPText
 from minidiff.data import SMALL, WORDS
 from minidiff.tokenizer import Tokenizer
-from minidiff.train import Settings, accelerator, train
+from minidiff.train import Settings, accelerator, training_loop
 from minidiff.train.objectives import UNetObjective
 from minidiff.unet import UNet, UNetConfig
 from minidiff.vae import VAE
 
-UNetObjective.look = lambda self: (None, {})  # which draws 76 pictures
+UNetObjective.evaluate = lambda self: (None, {})  # which draws 76 pictures
 torch.manual_seed(0)
 unet = UNet(UNetConfig(block_out_channels=(16, 32), attention=(False, True), heads=(2, 2), norm_num_groups=16))
 objective = UNetObjective(unet, VAE().eval(), CLIPText().eval(), Tokenizer.train(WORDS), 20, SMALL)
 machine = accelerator("cpu")
 assert machine.num_processes == int(sys.argv[2])
-for done in train(objective, Settings(6, 8, 1e-3, 2, every=3), machine, Path(sys.argv[1])):
+for done in training_loop(objective, Settings(6, 8, 1e-3, 2, every=3), machine, Path(sys.argv[1])):
     if done.step == int(sys.argv[3]):
         break
 machine.end_training()
@@ -271,17 +400,97 @@ def test_a_card_adds_up_all_sittings(tmp_path):
     second = {"command": "b", "steps": 400, "minutes": 3.5, "before": [first]}
     before = history(second)
     assert before == [first, {"command": "b", "steps": 370, "minutes": 2.0}]
-    list(train(Regression(), Settings(5, 8, 0.05), accelerator("cpu"), tmp_path, command="c", before=before))
+    list(training_loop(Regression(), Settings(5, 8, 0.05), accelerator("cpu"), tmp_path, command="c", before=before))
     card = json.loads((tmp_path / "line.json").read_text())
     assert card["steps"] == 405 and card["minutes"] == 3.5
     assert history(card)[-1] == {"command": "c", "steps": 5, "minutes": 0.0, "device": "cpu"}
+
+
+def test_a_card_says_nothing_of_weights_that_were_not_trained_by_the_command(tmp_path):
+    from minidiff.train.__main__ import card_of, history
+
+    save(Line(), tmp_path / "line.safetensors")  # as a notebook does
+    assert history(card_of(tmp_path / "line.safetensors")) == history(card_of(tmp_path / "nothing")) == []
+    (tmp_path / "line.json").write_text("{")
+    with pytest.raises(WeightsError, match="line.json cannot be read"):
+        card_of(tmp_path / "line.safetensors")
+
+
+def test_weights_stay_within_their_budget():
+    from minidiff.train.__main__ import LIMITS
+
+    sizes = {file.stem: file.stat().st_size / 2**20 for file in WEIGHTS.glob("*.safetensors")}
+    assert set(sizes) == {"vae", "clip", "unet", "judge", *CONTROLS}
+    limits = LIMITS | dict.fromkeys(CONTROLS, LIMITS["controlnet"])
+    assert all(size <= limits[name] for name, size in sizes.items()) and sum(sizes.values()) <= 50
+    for name in sizes:
+        assert (WEIGHTS / f"{name}.json").exists(), "each file has its card"
+
+
+def test_other_sizes_come_from_the_command_line():
+    from minidiff.train.__main__ import changed
+
+    config = changed(UNetConfig(), ["block_out_channels=64,96", "attention=false,true", "heads=2,4", "sample_size=8"])
+    assert (config.block_out_channels, config.attention, config.heads) == ((64, 96), (False, True), (2, 4))
+    assert config == UNetConfig(8, block_out_channels=(64, 96), attention=(False, True), heads=(2, 4))
+    clip = changed(CLIPConfig(), ["text_config.hidden_size=64", "text_config.hidden_act=gelu", "projection_dim=32"])
+    assert clip.text_config == TextConfig(hidden_size=64, hidden_act="gelu") and clip.projection_dim == 32
+    assert clip.vision_config == CLIPConfig().vision_config
+    assert changed(VAEConfig(), ["scaling_factor=2"]).scaling_factor == 2
+    assert changed(JudgeConfig(), []) == JudgeConfig()
+
+
+@pytest.mark.parametrize("model, size", [
+    ("vae", "block_out_channels=16,32,64"),
+    ("clip", "text_config.num_hidden_layers=1"),
+    ("judge", "channels=8,8,16,16"),
+])  # fmt: skip
+def test_another_width_is_trained_from_the_command_line(model, size, tmp_path, capsys, monkeypatch):
+    from minidiff.train import objectives
+    from minidiff.train.__main__ import main
+
+    cls = {"vae": VAE, "clip": CLIP, "judge": Judge}[model]
+    monkeypatch.setattr(getattr(objectives, f"{cls.__name__}Objective"), "evaluate", Objective.evaluate)
+    command = [model, "--config", size, "--steps", "2", "--batch", "4", "--device", "cpu", "--out", str(tmp_path)]
+    main(command)
+    path, card = tmp_path / f"{model}.safetensors", json.loads((tmp_path / f"{model}.json").read_text())
+    assert capsys.readouterr().out == f"{path}\n"
+    name, *inner = size.partition("=")[0].split(".")
+    text, config = size.partition("=")[2], getattr(load(cls, path).config, name)
+    for part in inner:
+        config = getattr(config, part)
+    assert config == (tuple(map(int, text.split(","))) if "," in text else int(text))
+    assert (card.get("words") == list(WORDS)) == (model == "clip"), "the words its texts were taught"
+    with pytest.raises(ValueError, match=f"holds a run with config.{name} = "):
+        main([model, *command[3:]])
+    with pytest.raises(ValueError, match=r"has \w+ = .*, --config .*: leave out one of them"):
+        other = size.replace("layers=1", "layers=2").replace("=8,", "=16,").replace("=16,32", "=32,32")
+        main([model, "--config", other, "--init", str(path), "--out", str(tmp_path / "more")])
+    main([*command[:-1], str(tmp_path / "more"), "--init", str(path)])
+    assert json.loads((tmp_path / f"more/{model}.json").read_text())["steps"] == 4
+
+
+def test_a_text_encoder_that_learned_along_is_written_with_its_words(tmp_path, monkeypatch):
+    from minidiff.train.__main__ import main
+    from minidiff.train.objectives import UNetObjective
+
+    monkeypatch.setattr(UNetObjective, "evaluate", Objective.evaluate)
+    sizes = ["block_out_channels=32,32,32", "heads=1,1,1"]
+    fast = ["--steps", "1", "--batch", "2", "--warmup", "1", "--ema", "0", "--scenes", "2", "--device", "cpu"]
+    main(["unet", "--tune-text", "--config", *sizes, *fast, "--out", str(tmp_path)])
+    before, after = (load(CLIP, folder / "clip.safetensors").state_dict() for folder in (WEIGHTS, tmp_path))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved and all(name.startswith("text_model.") for name in moved)
+    card, first = (json.loads((folder / "clip.json").read_text()) for folder in (tmp_path, WEIGHTS))
+    assert card["words"] == list(WORDS) and card["steps"] == first["steps"] + 1
+    assert card["before"][-1]["command"] == first["command"] and "--tune-text" in card["command"]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="forks, and counts cores")
 def test_batches_made_ahead_by_other_processes_are_the_same_and_in_order():
     parts = torch.arange(60).split(4)
     make = lambda part: (os.getpid(), part, torch.stack([torch.full((2,), float(i)) for i in part]))  # noqa: E731
-    here, ahead = (list(made(make, parts, torch.device(kind))) for kind in ("cpu", "cuda"))
+    here, ahead = (list(prefetch(make, parts, torch.device(kind))) for kind in ("cpu", "cuda"))
     assert {pid for pid, *_ in here} == {os.getpid()}
     assert (len(os.sched_getaffinity(0)) == 1) == (os.getpid() in {pid for pid, *_ in ahead})
     for (_, *one), (_, *other), part in zip(here, ahead, parts, strict=True):
@@ -297,6 +506,22 @@ def test_batches_made_ahead_by_other_processes_are_the_same_and_in_order():
     (["unet", "--weights", "nowhere"], "error: no weight file nowhere"),
     (["vae", "--out", f"{__file__}/runs"], "which cannot be made ([Errno 20] Not a directory"),
     (["painter"], "invalid choice: 'painter'"),
+    (["vae", "--config", "width=3"], "error: --config has 'width', expected one of: in_channels, latent_channels"),
+    (["clip", "--config", "text_config=3"], "expected one of: text_config.NAME, vision_config.NAME, projection_dim"),
+    (["vae", "--config", "block_out_channels=16,x"], "expected values as in block_out_channels=16,32,64,128"),
+    (["vae", "--config", "layers_per_block=0"], "expected values as in layers_per_block=1"),
+    (["vae", "--config", "layers_per_block=1,2"], "expected values as in layers_per_block=1"),
+    (["unet", "--config", "attention=1,1,1"], "expected values as in attention=false,true,true"),
+    (["unet", "--config", "heads=4,4"], "error: heads has 2 entries, block_out_channels 3: give one for each level"),
+    (["unet", "--config", "heads=5,5,5"], "error: this UNet does not fit its samples: "),
+    (["unet", "--config", "block_out_channels=100,128,160"], "must be divisible by num_groups"),
+    (["unet", "--config", "block_out_channels=320,640,1280"], "MB in half precision, expected 20: give smaller sizes"),
+    (["vae", "--limit", "1"], "error: the VAE has 5.2 MB in half precision, expected 1: give smaller sizes"),
+    (["unet", "--config", "in_channels=8"], "error: the UNet has in_channels = 8, expected 4, as VAE and text encoder"),
+    (["unet", "--config", "cross_attention_dim=96"], "the UNet has cross_attention_dim = 96, expected 128, as VAE and"),
+    (["judge", "--config", "channels=8,8"], "error: this Judge does not fit its samples: "),
+    (["controlnet", "--config", "heads=2,2,2"], "expected conditioning_channels or conditioning_embedding_out"),
+    (["controlnet", "--config", "conditioning_embedding_out_channels=16,32"], "error: this ControlNet does not fit"),
 ])  # fmt: skip
 def test_bad_options_are_one_line_and_exit_code_2(wrong, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -2,7 +2,6 @@
 
 import math
 from functools import cache
-from types import SimpleNamespace
 
 import torch
 
@@ -11,7 +10,7 @@ from minidiff.checks.attempt import MUTATES
 from minidiff.checks.parts import mistakes, random_alpha_bars, uniform, whole
 from minidiff.denoise import V, loss
 from minidiff.schedule import Discrete
-from minidiff.train import Run
+from minidiff.train.run import update_average
 
 # 8.1 The loss of a training step
 
@@ -212,12 +211,10 @@ _TRAINING = Exercise(
 
 def ema(first, later, most):
     """The reference: what minidiff.train does after each step. A test compares it with diffusers' EMAModel."""
-    run = SimpleNamespace(losses=[], settings=SimpleNamespace(ema=most))
-    run.average = {i: tensor.clone() for i, tensor in enumerate(first)}
-    for weights in later:
-        run.model = SimpleNamespace(state_dict=lambda weights=weights: dict(enumerate(weights)))
-        Run.done(run, 0.0, 0.0)
-    return list(run.average.values())
+    average = {i: tensor.clone() for i, tensor in enumerate(first)}
+    for step, weights in enumerate(later):
+        update_average(average, dict(enumerate(weights)), step, most)
+    return list(average.values())
 
 
 def _averaged(

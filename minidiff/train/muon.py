@@ -1,15 +1,11 @@
 """Muon: for a matrix, the steepest step is one that turns all its directions equally (Jordan et al. 2024)."""
 
+from collections.abc import Callable, Iterable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-
-def has_bfloat16(device: torch.device | str) -> bool:
-    """Whether the hardware computes in bfloat16. Where it does not, torch converts: slower than float32."""
-    return {
-        "cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
-        "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-    }.get(torch.device(device).type, False)
+from minidiff.precision import has_bfloat16
 
 
 def orthogonalized(matrices: Tensor, steps: int = 5) -> Tensor:
@@ -37,22 +33,33 @@ class Muon(torch.optim.Optimizer):
     LLM training", section 2.2). torch.optim.Muon is the same for matrices, and takes nothing else.
     """
 
-    def __init__(self, params, lr: float, weight_decay: float = 0.01, momentum: float = 0.95):
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, weight_decay: float = 0.01, momentum: float = 0.95):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable | None = None) -> None:
         for group in self.param_groups:
-            alike = {}  #  matrices of one shape are turned together
+            by_shape = {}  # matrices of one shape are turned together
             for p in group["params"]:
                 if p.grad is None:
                     continue
                 average = self.state[p].setdefault("momentum", torch.zeros_like(p))
                 average.lerp_(p.grad, 1 - group["momentum"])
                 update = p.grad.lerp(average, group["momentum"]).flatten(1)
-                alike.setdefault(update.shape, []).append((p, update))
-            for shape, pairs in alike.items():
+                by_shape.setdefault(update.shape, []).append((p, update))
+            for shape, pairs in by_shape.items():
                 updates = orthogonalized(torch.stack([update for _, update in pairs]))
                 rate = 0.2 * group["lr"] * max(shape) ** 0.5
                 for (p, _), update in zip(pairs, updates, strict=True):
                     p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.view_as(p), alpha=rate)
+
+
+def optimizers(model: nn.Module, lr: float, weight_decay: float = 0.01) -> tuple[Muon, torch.optim.AdamW]:
+    """(Muon for the model's matrices, AdamW (Loshchilov & Hutter 2019) for the rest), both at the rate `lr`.
+
+    Muon wants what multiplies from both sides: not biases and scales, nor a table of embeddings.
+    """
+    tables = {id(layer.weight) for layer in model.modules() if isinstance(layer, nn.Embedding)}
+    matrices = [p for p in model.parameters() if p.ndim > 1 and id(p) not in tables]
+    rest = [p for p in model.parameters() if p.ndim <= 1 or id(p) in tables]
+    return Muon(matrices, lr, weight_decay), torch.optim.AdamW(rest, lr, weight_decay=weight_decay)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -24,18 +24,29 @@ from minidiff.judge import Judge
 from minidiff.pipeline import SCHEDULE, StableDiffusion
 from minidiff.schedule import noise_like
 from minidiff.tokenizer import Tokenizer
-from minidiff.train import Objective, made
+from minidiff.train import Objective, prefetch
+from minidiff.train.run import replacing, writing
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
 
 def scenes(indices: Tensor, world: World = data.FULL) -> list[Scene]:
-    """The training scenes of these indices; data.EVAL_SEED + i is one that is never trained on."""
+    """The training scenes of these indices."""
     return [data.scene(i, world) for i in indices.tolist()]
 
 
 def evaluation(n: int) -> list[Scene]:
+    """n scenes that are never trained on."""
     return scenes(torch.arange(EVAL_SEED, EVAL_SEED + n))
+
+
+def read_cache(path: Path, source: dict[str, str]) -> dict[str, Tensor] | None:
+    """The tensors in a file that was made from this `source`; None if there is none, or a damaged one."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {n: file.get_tensor(n) for n in file.keys()} if file.metadata() == source else None  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
 
 
 class VAEObjective(Objective):
@@ -60,21 +71,21 @@ class VAEObjective(Objective):
         error = x - self.model.decode(q.sample(generator)).float()
         return error.abs().mean() + error.square().mean() + self.kl * q.kl().mean() / q.mean[0].numel()
 
-    def look(self):
+    def evaluate(self) -> tuple[Image.Image | None, dict[str, float]]:
         x = data.batch(evaluation(64)).to(next(self.model.parameters()).device)
         z = torch.cat([self.model.encode(part).mean for part in x.split(16)])
-        #  the U-Net wants latents of unit variance
+        # the U-Net wants latents of unit variance
         self.model.config = replace(self.model.config, scaling_factor=round(1 / z.std().item(), 4))
         y = torch.cat([self.model.decode(part) for part in z.split(16)]).clamp(-1, 1)
         psnr = 10 * torch.log10(4 / (x - y).square().flatten(1).mean(1)).mean().item()
-        pairs = torch.stack([x[:18], y[:18]], dim=1).flatten(0, 1)  #        each picture, then what came back
+        pairs = torch.stack([x[:18], y[:18]], dim=1).flatten(0, 1)  # each picture, then what came back
         return show.grid(show.to_pil(pairs), columns=6), {"psnr_db": round(psnr, 2)}
 
 
 class CLIPObjective(Objective):
-    """The contrastive loss, with a nearly right caption as one more wrong choice where there is one.
+    """The contrastive loss; a hard negative, a caption with one thing wrong, is one more choice where there is one.
 
-    Every second batch, by lot, is of scenes that are alike but for their objects. Without it, what the captions of a
+    Every second batch, by lot, is of scenes that differ in their objects alone. Without it, what the captions of a
     batch differ in is mostly colour, place and position, and a tree comes to mean a crocodile.
     """
 
@@ -97,7 +108,7 @@ class CLIPObjective(Objective):
         objects[scene.seed // 2 % len(objects)] = name
         return str(replace(scene.spec, objects=tuple(objects)))
 
-    def nearly(self, scene: Scene, caption: str) -> str:
+    def hard_negative(self, scene: Scene, caption: str) -> str:
         """The caption with one thing wrong, relation or object; empty where it is not this scene's own."""
         if caption != scene.caption:
             return ""
@@ -107,31 +118,31 @@ class CLIPObjective(Objective):
         return self.renamed(scene, others[np.random.RandomState([scene.seed % 2**32, 5]).randint(len(others))])
 
     @staticmethod
-    def alike(shown: list[Scene], rng: np.random.RandomState) -> list[Scene]:
-        """The same scenes, all told like the first, but for their objects; a held-out one stays as it was.
+    def vary_objects(shown: list[Scene], rng: np.random.RandomState) -> list[Scene]:
+        """The same scenes, all with the first one's caption but for its objects; a held-out one stays as it was.
 
         Each has another object. Of two, there are but few, in every order: each scene shows a pair of them beside or
         above each other as no other one does.
         """
         spec, names = shown[0].spec, rng.permutation(list(OBJECTS)).tolist()
         if len(spec.objects) == 1:
-            told = [replace(spec, objects=(name,)) for name in names]
+            specs = [replace(spec, objects=(name,)) for name in names]
         else:
-            few = next(k for k in range(2, len(names)) if 2 * k * (k - 1) >= len(shown))
-            pairs = rng.permutation(list(permutations(names[:few], 2))).tolist()
-            wheres = RELATIONS[rng.randint(2) :: 2]  #  to the left and above, or to the right and below
-            told = [replace(spec, objects=tuple(pair), where=where) for pair in pairs for where in wheres]
-        new = [Scene(each, scene.seed) for each, scene in zip(cycle(told), shown, strict=False)]
-        return [scene if other.spec.held_out else other for scene, other in zip(shown, new, strict=True)]
+            n = next(k for k in range(2, len(names)) if 2 * k * (k - 1) >= len(shown))  # objects, for pairs enough
+            pairs = rng.permutation(list(permutations(names[:n], 2))).tolist()
+            relations = RELATIONS[rng.randint(2) :: 2]  # to the left and above, or to the right and below
+            specs = [replace(spec, objects=tuple(pair), where=where) for pair in pairs for where in relations]
+        varied = [Scene(spec, scene.seed) for spec, scene in zip(cycle(specs), shown, strict=False)]
+        return [scene if other.spec.held_out else other for scene, other in zip(shown, varied, strict=True)]
 
     def batch(self, indices: Tensor) -> dict[str, Tensor]:
         shown, rng = scenes(indices), np.random.RandomState(int(indices[0]))
         if rng.uniform() < 0.5:
-            shown = self.alike(shown, rng)
+            shown = self.vary_objects(shown, rng)
         captions = [scene.noisy_caption() for scene in shown]
-        wrong = [self.nearly(*pair) for pair in zip(shown, captions, strict=True)]
+        wrong = [self.hard_negative(*pair) for pair in zip(shown, captions, strict=True)]
         ids, mask = self.tokenizer([*captions, *wrong]), torch.tensor([bool(w) for w in wrong])
-        ids = ids[:, : ids.argmax(1).max() + 1]  #  what follows the end of the longest is not looked at
+        ids = ids[:, : ids.argmax(1).max() + 1]  # what follows the end of the longest is not looked at
         ids, wrong_ids = ids.chunk(2)
         return {"x": data.batch(shown), "ids": ids, "wrong": wrong_ids, "mask": mask}
 
@@ -141,7 +152,7 @@ class CLIPObjective(Objective):
         negatives[mask] = texts[len(ids) :]
         return contrastive_loss(self.model.encode_image(x).float(), text, self.model.scale(), negatives, mask)
 
-    def look(self):
+    def evaluate(self) -> tuple[Image.Image | None, dict[str, float]]:
         """Of 256 captions, which is this picture's? Of the 128 objects, which one fits into its caption? Is a caption
         told from the one with its relation swapped?"""
         shown, device = evaluation(256), self.model.logit_scale.device
@@ -179,12 +190,12 @@ class JudgeObjective(Objective):
         return {"x": data.batch(shown), "y": torch.tensor([judge.labels(scene.spec) for scene in shown])}
 
     def forward(self, generator: list[torch.Generator], x: Tensor, y: Tensor) -> Tensor:
-        #  what it will read is drawn by a network, not by a renderer
+        # what it will read is drawn by a network, not by a renderer
         x = x + 0.05 * noise_like(x, generator) + 0.03 * noise_like(x[..., :1, :1], generator)
         logits = self.model(x)
         return sum(F.cross_entropy(a.float(), b) for a, b in zip(logits, y.unbind(1), strict=True))
 
-    def look(self):
+    def evaluate(self) -> tuple[Image.Image | None, dict[str, float]]:
         shown = evaluation(512)
         x = data.batch(shown).to(next(self.model.parameters()).device)
         _, answers = judge.read(self.model, x)
@@ -200,7 +211,7 @@ class UNetObjective(Objective):
     were not trained on is among the measures.
     """
 
-    empty = 0.1  #  share of the captions that are left out
+    empty = 0.1  # share of the captions that are left out
 
     prompts = (
         "red apple on white", "fox in meadow", "big sun at top in sea", "small green apple on pink",
@@ -232,28 +243,23 @@ class UNetObjective(Objective):
 
     def encode(self) -> tuple[Tensor, Tensor]:
         """(latents (n, 4, 16, 16) in half precision, ids (n, N)) of the training scenes."""
-        made_with = {
-            "n": str(self.n),
-            "world": repr(self.world),
-            "vae": str(sum(p.double().sum().item() for p in self.vae.parameters())),
-        }
-        if self.cache is not None and self.cache.exists():
-            with safe_open(self.cache, "pt") as file:
-                if file.metadata() == made_with:
-                    return file.get_tensor("latents"), file.get_tensor("ids").long()
+        weights = str(sum(p.double().sum().item() for p in self.vae.parameters()))
+        source = {"n": str(self.n), "world": repr(self.world), "vae": weights}
+        if self.cache is not None and (found := read_cache(self.cache, source)):
+            return found["latents"], found["ids"].long()
+
         device, latents, ids = next(self.vae.parameters()).device, [], []
         with torch.no_grad():
             parts = torch.arange(self.n).split(64)
-            for x, tokens in tqdm(made(self.pictures_and_ids, parts, device), "latents", len(parts)):
+            bar = tqdm(prefetch(self.pictures_and_ids, parts, device), "latents", len(parts), disable=len(parts) == 1)
+            for x, tokens in bar:
                 z = self.vae.encode(x.to(device)).mean * self.vae.config.scaling_factor
                 latents.append(z.float().cpu())
                 ids.append(tokens)
         latents, ids = torch.cat(latents).half().contiguous(), torch.cat(ids)
         if self.cache is not None:
-            self.cache.parent.mkdir(parents=True, exist_ok=True)
-            part = self.cache.with_suffix(".part")
-            save_file({"latents": latents, "ids": ids.int()}, part, made_with)
-            part.replace(self.cache)
+            with writing(self.cache.parent), replacing(self.cache) as part:
+                save_file({"latents": latents, "ids": ids.int()}, part, source)
         return latents, ids
 
     def pictures_and_ids(self, part: Tensor) -> tuple[Tensor, Tensor]:
@@ -294,7 +300,7 @@ class UNetObjective(Objective):
     def pipeline(self, unet: UNet) -> StableDiffusion:
         return StableDiffusion(self.vae, unet, self.text, self.tokenizer)
 
-    def look(self):
+    def evaluate(self) -> tuple[Image.Image | None, dict[str, float]]:
         pipe = self.pipeline(self.result)
         pictures = pipe(self.prompts, steps=20, progress=False)
         picture = show.grid(pictures, columns=6, captions=self.prompts)
@@ -356,7 +362,7 @@ class ControlNetObjective(UNetObjective):
     def forward(self, generator: list[torch.Generator], x0: Tensor, ids: Tensor, hint: Tensor) -> Tensor:
         return self.loss(controlled(self.unet, self.model, hint), generator, x0, ids)
 
-    def look(self):
+    def evaluate(self) -> tuple[Image.Image | None, dict[str, float]]:
         """Twelve hints and what is drawn from them; of 64 scenes, how well the edges agree, and what the judge says,
         with control and without."""
         shown = scenes(torch.arange(EVAL_SEED, EVAL_SEED + 64), self.world)

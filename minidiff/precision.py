@@ -1,0 +1,37 @@
+"""How a training step computes fastest on the hardware at hand. What was measured: docs/training.md."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def has_bfloat16(device: torch.device | str) -> bool:
+    """Whether the hardware computes in bfloat16. Where it does not, torch converts: slower than float32."""
+    return {
+        "cpu": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "cuda": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
+    }.get(torch.device(device).type, False)
+
+
+@contextmanager
+def autocast(device: torch.device | str, bf16: bool | None = None) -> Iterator[None]:
+    """For the forward pass: `torch.autocast` to bfloat16 where the hardware has it, or as told, and the attention.
+
+    That is torch's fused one, but plain on a CPU in bfloat16, where the fused one has a slow backward pass.
+    """
+    bf16 = has_bfloat16(device) if bf16 is None else bf16
+    attention = sdpa_kernel(SDPBackend.MATH) if _plain(device, bf16) else nullcontext()
+    with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16), attention:
+        yield
+
+
+def memory_format(device: torch.device | str, bf16: bool | None = None) -> torch.memory_format:
+    """In which order a model's weights are quickest: channels last, but the default one on a CPU in bfloat16."""
+    bf16 = has_bfloat16(device) if bf16 is None else bf16
+    return torch.contiguous_format if _plain(device, bf16) else torch.channels_last
+
+
+def _plain(device: torch.device | str, bf16: bool) -> bool:
+    return torch.device(device).type == "cpu" and bf16
