@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,11 +35,18 @@ NAMELESS = """output => [...output.querySelectorAll("button, input, select, text
     .map(e => e.outerHTML.slice(0, 200))"""
 
 
-def chromium(playwright):
-    """The path of a Chromium or Chrome, of Playwright's own if there is no other; None without any."""
-    paths = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
-    own = playwright.chromium.executable_path
-    return next(filter(None, paths), own if Path(own).exists() else None)
+def chromium() -> str | None:
+    """The path of a Chromium or Chrome that Playwright can drive, of its own if there is no other; None without any."""
+    if not find_spec("playwright"):
+        return None
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
 
 
 @contextmanager

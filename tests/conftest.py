@@ -1,20 +1,21 @@
-"""What several test files start from."""
+"""What several test files start from, and in which order they run."""
 
 import pytest
-import torch
 from browser import FLAGS, TIMEOUT, chromium
-
-from minidiff import data
-from minidiff.clip import CLIPText
-from minidiff.pipeline import StableDiffusion
-from minidiff.tokenizer import Tokenizer
-from minidiff.unet import UNet, UNetConfig
-from minidiff.vae import VAE, VAEConfig
 
 
 @pytest.fixture(scope="module")
 def pipe():
     """Random weights: small, every argument changes the picture, and guidance changes it clearly."""
+    import torch  # here, as the process that hands out tests to others needs none of it
+
+    from minidiff import data
+    from minidiff.clip import CLIPText
+    from minidiff.pipeline import StableDiffusion
+    from minidiff.tokenizer import Tokenizer
+    from minidiff.unet import UNet, UNetConfig
+    from minidiff.vae import VAE, VAEConfig
+
     torch.manual_seed(0)
     unet = UNet(UNetConfig(block_out_channels=(16, 32, 32), norm_num_groups=16))
     vae = VAE(VAEConfig(scaling_factor=0.5))
@@ -24,11 +25,25 @@ def pipe():
 @pytest.fixture(scope="module")  # no longer, because Playwright's event loop runs as long, which nbval cannot stand
 def browser():
     """Chromium, driven by Playwright."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
-    with sync_api.sync_playwright() as playwright:
-        path = chromium(playwright)
-        if path is None:
-            pytest.skip("needs Chromium: make browser, or python -m playwright install chromium")
+    path = chromium()
+    if path is None:
+        pytest.skip("needs Playwright and Chromium: make browser, or python -m playwright install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=1000 * TIMEOUT)
         yield browser
         browser.close()
+
+
+@pytest.hookimpl(trylast=True)  # after -k and -m
+def pytest_collection_modifyitems(config, items):
+    """Lessons in the browser come first: they keep one process busy for longest, and at the end another would wait.
+
+    A lesson that is run there is not run once more by nbval, as test_browser.py also compares what it prints.
+    """
+    items.sort(key=lambda item: item.path.name != "test_browser.py")
+    lessons = {str(item.callspec.params["path"]) for item in items if item.name.startswith("test_lesson_prints")}
+    if lessons and chromium():
+        config.hook.pytest_deselected(items=[item for item in items if str(item.path) in lessons])
+        items[:] = [item for item in items if str(item.path) not in lessons]
