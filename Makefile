@@ -3,6 +3,8 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 PY = .venv/bin/python
 STAMP = .venv/installed
+# A worker that hangs is ended (pyproject.toml says when); to start it again would mean to hang again.
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --max-worker-restart=0
 
 export HF_HUB_OFFLINE = 1
 export TRANSFORMERS_OFFLINE = 1
@@ -17,7 +19,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo browser test notebooks slides site wheel bounds clean
+.PHONY: help venv lab demo browser lint test quick notebooks slides site wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -50,11 +52,18 @@ browser: ## install Chromium, in which make test opens lessons, slides and site:
 	else echo "No chromium here: Chrome, or what python -m playwright install chromium installs, does as well."; \
 		echo "Without any of them the tests that need it are skipped."; fi
 
-test: export MINIDIFF_SCALE = test
-test: $(STAMP) browser ## lint, then run every test and every notebook at test scale
+lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile
+
+# A file of tests, as a notebook, is one worker's; in the order of tests/conftest.py, not by how many tests there are.
+test: export MINIDIFF_SCALE = test
+test: lint browser ## lint, then run every test and every notebook at test scale
+	$(PYTEST) --dist loadfile --no-loadscope-reorder
+
+quick: export MINIDIFF_SCALE = test
+quick: lint ## lint, then run what is fast: no notebook, no browser
+	$(PYTEST) --dist worksteal tests -m "not slow"
 
 notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises

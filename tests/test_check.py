@@ -231,7 +231,7 @@ def test_in_a_thread_there_is_no_limit_and_it_works():
     found = []
     thread = threading.Thread(target=lambda: found.append(check("98.1", right)))
     thread.start()
-    thread.join()
+    thread.join(60)
     assert found[0]
 
 

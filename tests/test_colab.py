@@ -42,7 +42,7 @@ nbformat.write(notebook, sys.argv[1])
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, timeout=300)
     (wheel,) = folder.glob("minidiff-*.whl")
     return wheel
 
@@ -73,7 +73,8 @@ def run(room, *cells, **variables):
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
     outer = {name: value for name, value in os.environ.items() if not name.startswith(("MINIDIFF_", "PYTHON"))}
     inner = {"PYTHONPATH": str(room / "stub"), "PIP_NO_INDEX": "1", **variables}
-    subprocess.run([room / ".venv" / "bin" / "python", "-c", RUN, path], cwd=room, env=outer | inner, check=True)
+    command = [room / ".venv" / "bin" / "python", "-c", RUN, path]
+    subprocess.run(command, cwd=room, env=outer | inner, check=True, timeout=600)
     for cell in nbformat.read(path, as_version=4).cells:
         yield "".join(output.get("text") or output["evalue"] for output in cell.outputs)
 

@@ -366,7 +366,7 @@ def test_drawing_imports_only_what_it_needs(tmp_path):
         "print(*{name.split('.')[0] for name in sys.modules}, *{'torch._dynamo'} & {*sys.modules})"
     )
     command = [sys.executable, "-c", code, tmp_path / "fox.png"]
-    out = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=os.environ).stdout
+    out = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, timeout=300).stdout
     loaded = set(out.split())
     assert {"torch", "minidiff"} <= loaded
     notebook = {"matplotlib", "jupyterlab", "IPython"}

@@ -1,5 +1,6 @@
 """The files that set the project up agree with each other."""
 
+import ast
 import json
 import os
 import re
@@ -103,9 +104,8 @@ def test_the_repository_url_is_written_once():
 
 
 def test_no_notebook_is_stale_and_the_exercises_are_what_the_solutions_give():
-    result = subprocess.run(
-        [sys.executable, ROOT / "tools" / "notebooks.py", "--check"], capture_output=True, text=True
-    )
+    command = [sys.executable, ROOT / "tools" / "notebooks.py", "--check"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, f"run make notebooks: {result.stdout}"
 
 
@@ -125,3 +125,17 @@ def test_every_notebook_was_run_within_the_budget():
         cost = json.loads(path.read_text())["metadata"]["minidiff"]
         assert 0 < cost["seconds"] <= (540 if path.name.startswith("08") else 300), path.name
         assert 0 < cost["peak_mib"] <= 2e9 / 2**20, path.name
+
+
+def test_no_wait_of_the_tests_and_tools_is_without_a_limit():
+    """For a process, a thread or a server: a suite that hangs tells nothing."""
+    endless, waits = [], {f"subprocess.{name}" for name in ("run", "call", "check_call", "check_output")}
+    for path in [*(ROOT / "tests").glob("*.py"), *(ROOT / "tools").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                name = ast.unparse(node.func)
+                called = name in {*waits, "urllib.request.urlopen"} or name.endswith(".communicate")
+                called |= name.endswith((".wait", ".join")) and not node.args
+                if called and "timeout" not in [keyword.arg for keyword in node.keywords]:
+                    endless.append(f"{path.name}:{node.lineno}: {name}")
+    assert endless == []

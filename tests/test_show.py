@@ -97,4 +97,5 @@ def test_grid_says_got_and_expected(arguments, message):
 
 def test_importing_show_imports_no_plotting():
     code = "import sys, minidiff.show; print([m for m in ('matplotlib', 'IPython', 'ipywidgets') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300).stdout
+    assert out == "[]\n"

@@ -46,7 +46,8 @@ def site(tmp_path_factory):
     out = tmp_path_factory.mktemp("site") / "html"
     options = ["-W", "--keep-going", "-q", "-c", "docs", ".", str(out)]  # as `make site` has them
     command = [sys.executable, "-m", "sphinx", *options]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": "."})
+    env = os.environ | {"PYTHONPATH": "."}
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env, timeout=TIMEOUT)
     assert result.returncode == 0, result.stderr
     return out
 

@@ -206,7 +206,7 @@ def test_training_twice_writes_the_same_file(folder, tmp_path):
     )
     for i in range(2):
         env = os.environ | {"PYTHONHASHSEED": str(i)}
-        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=env)
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=env, timeout=300)
         for name in ("tokenizer.json", "tokenizer_config.json"):
             assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 

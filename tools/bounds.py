@@ -54,10 +54,10 @@ def tried(which, folder):
 
     def failed(*arguments):
         print("\n$ python -m", shlex.join(arguments), flush=True)
-        return subprocess.run([python, "-m", *arguments], cwd=ROOT, env=environment).returncode
+        return subprocess.run([python, "-m", *arguments], cwd=ROOT, env=environment, timeout=3600).returncode
 
     def versions():
-        listed = subprocess.check_output([python, "-m", "pip", "list", "--format", "json"], text=True)
+        listed = subprocess.check_output([python, "-m", "pip", "list", "--format", "json"], text=True, timeout=300)
         return {name(package["name"]): package["version"] for package in json.loads(listed)}
 
     if failed("pip", "install", "--quiet", *shlex.split(os.environ.get("TORCH", PINNED_TORCH))):
