@@ -122,11 +122,13 @@ def shipped():
     return load(Judge, WEIGHTS / "judge.safetensors")
 
 
+@pytest.mark.slow
 def test_perfect_pictures_get_what_real_scenes_get(shipped):
     for name, _, drawn, _, real in measure(Renderer(), shipped, 20)[2:]:
         assert drawn == (pytest.approx(real, abs=1e-6) if real is not None else 0), name
 
 
+@pytest.mark.slow
 def test_the_table_shows_the_fault(shipped):
     def blind(caption, guidance):  #  no place, and without guidance no relation
         spec = parse(caption)

@@ -6,6 +6,7 @@ of 6e-8 sigma, in a state of the next, smaller sigma. So most tests leave its nu
 float64 (`held_in_float64`); the Stable Diffusion configs are compared untouched too.
 """
 
+import copy
 import inspect
 import itertools
 import json
@@ -13,6 +14,7 @@ import math
 import re
 import sys
 import types
+from functools import cache
 
 import diffusers
 import pytest
@@ -46,10 +48,17 @@ def held_in_float64(theirs):
             setattr(theirs, table, getattr(theirs, table).double())
 
 
+@cache
+def their_scheduler(config):
+    """As diffusers makes it, for which it takes longer than for ten steps."""
+    config = json.loads(config)
+    return getattr(diffusers, config["_class_name"]).from_config(config)
+
+
 def their_states(config, n, noise=NOISE, held=held_in_float64, **eta):
     """alpha x_0 + sigma eps at all times, n + 1 states."""
     name = config["_class_name"]
-    theirs = getattr(diffusers, name).from_config(config)
+    theirs = copy.deepcopy(their_scheduler(json.dumps(config)))
     theirs.set_timesteps(n)
     held(theirs)
     divided = name.startswith(("Euler", "Heun"))  # their states are over alpha
