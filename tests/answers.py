@@ -54,12 +54,19 @@ def tried(number, *answers, seed):
         return check(number, *answers, seed=seed)
 
 
+def seeds(n):
+    """A test is run with one seed, and with the others where there is time."""
+    others = pytest.param(range(1, n), marks=pytest.mark.slow, id="other seeds")
+    return pytest.mark.parametrize("seeds", [pytest.param(range(1), id="one seed"), others])
+
+
 def rejected(wrong):
     """A test that none of these passes, and that each is told to be wrong rather than said to have failed."""
 
+    @seeds(3)
     @pytest.mark.parametrize("number, answers", wrong.values(), ids=wrong)
-    def test(number, answers):
-        for seed in range(3):
+    def test(number, answers, seeds):
+        for seed in seeds:
             result = tried(number, *answers.values(), seed=seed)
             assert result.status == "not right yet" and "itself failed" not in result.message
 
@@ -69,9 +76,10 @@ def rejected(wrong):
 def accepted(right):
     """A test that all of these pass."""
 
+    @seeds(5)
     @pytest.mark.parametrize("number, answers", right.values(), ids=right)
-    def test(number, answers):
-        for seed in range(5):
+    def test(number, answers, seeds):
+        for seed in seeds:
             assert tried(number, *answers.values(), seed=seed)
 
     return test

@@ -17,7 +17,10 @@ from zipfile import ZipFile
 import nbformat
 import pytest
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="makes symbolic links, for which Windows wants rights")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name == "nt", reason="makes symbolic links, for which Windows wants rights"),
+]
 ROOT = Path(__file__).resolve().parent.parent
 FORMS = {  # the cell without its minutes: one while another is replaced by it, two
     re.sub(r"^MINUTES = .*|lesson\(.*\)$", "", cell, flags=re.MULTILINE): (path.stem, cell)

@@ -349,6 +349,7 @@ def two_processes(*command):
     return out.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path):
     said = two_processes(*COMMAND[1:], "--out", tmp_path)
     assert said.count("vae.safetensors") == 1, "one process speaks"

@@ -25,13 +25,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS = PROJECT["optional-dependencies"]
 DIRECT = [*PROJECT["dependencies"], *(requirement for extra in EXTRAS.values() for requirement in extra)]
 PINNED_TORCH = re.search(r"^torch==.+", (ROOT / "constraints.txt").read_text(), re.MULTILINE)[0]
-TESTED = "check clip colab convert data full_pipelines models play setup show tokenizer train"
+TESTED = "check clip convert data full_pipelines models play setup show tokenizer train"
 # Together these use every direct dependency but those of the site and of the browser, which are only installed.
 FAST = [
     ["ruff", "check", "--no-cache", "."],
     ["jupyterlab", "--version"],
     ["pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", *(f"tests/test_{part}.py" for part in TESTED.split())],
-    ["pytest", "-q", "-p", "no:cacheprovider", "notebooks/00_start_here.ipynb"],
+    ["pytest", "-q", "-p", "no:cacheprovider", "tests/test_colab.py", "notebooks/00_start_here.ipynb"],
 ]
 
 
