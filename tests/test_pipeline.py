@@ -379,7 +379,7 @@ def test_a_wrong_argument_is_refused_before_torch_is_imported_and_help_names_the
         "try: run(lambda: main(['fox', '--sampler', 'heun', '--image', 'no.png']))\n"
         "except SystemExit: print('torch' in sys.modules)"
     )
-    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=os.environ)
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert process.stdout.strip() == "False" and "--image is no.png" in process.stderr
     with pytest.raises(SystemExit):
         command("--help")
