@@ -80,10 +80,11 @@ def test_ci_calls_make_test_and_nothing_else():
     assert os.name == "nt" or os.access(path, os.X_OK)
 
 
-def test_readme_names_every_make_target_and_no_other():
-    readme = (ROOT / "README.md").read_text()
-    assert set(re.findall(r"`make ([a-z]+)", readme)) == set(TARGETS)
-    assert {"venv", "lab", "demo", "test", "notebooks", "clean", "help"} <= set(TARGETS)
+def test_every_make_target_is_explained_and_no_other():
+    """In the README what a newcomer needs, in CONTRIBUTING the rest."""
+    readme, contributing = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    assert set(re.findall(r"`make ([a-z]+)", readme + contributing)) | {"help"} == set(TARGETS)
+    assert {"venv", "lab", "demo", "clean", "help"} <= set(re.findall(r"`make ([a-z]+)", readme))
 
 
 def test_readme_maps_every_module_that_exists():
@@ -92,9 +93,21 @@ def test_readme_maps_every_module_that_exists():
     assert modules <= listed
 
 
-def test_files_named_in_the_readme_exist():
-    links = re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text())
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_files_named_in_it_exist(name):
+    links = re.findall(r"\]\(([^)#:]+)[)#]", (ROOT / name).read_text(encoding="utf-8"))
+    assert links and [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_workflow_runs_what_ci_runs_here_and_installs_as_the_readme_says():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))["jobs"]
+    commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    assert [command.split(" $")[0] for command in commands["linux"] + commands["bounds"]] == [
+        "make test",
+        "make bounds",
+    ]
+    windows = re.findall(r"^\.venv\\Scripts\\(python -m pip .*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert commands["others"][:-1] == windows and commands["others"][-1].startswith("python -m pytest")
 
 
 def test_the_repository_url_is_written_once():
