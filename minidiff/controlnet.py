@@ -68,6 +68,7 @@ class ControlNet(UNetEncoder):
         return controlnet.to(unet.conv_in.weight)
 
     def forward(self, x: Tensor, t: Tensor, context: Tensor | None, hint: Tensor, scale: float = 1.0) -> list[Tensor]:
+        self.check(x, context)
         factor = 2 ** (len(self.config.conditioning_embedding_out_channels) - 1)
         got, expected = tuple(hint.shape[-2:]), tuple(factor * side for side in x.shape[-2:])
         if got != expected:

@@ -192,16 +192,19 @@ class UNetEncoder(nn.Module):
         )
         self.mid_block = MidBlock(config, temb_channels) if config.mid_block else None
 
-    def encode(
-        self, x: Tensor, t: Tensor, context: Tensor | None, hint: Tensor | float = 0.0
-    ) -> tuple[list[Tensor], Tensor]:
-        """Every state on the way down and, last, that of the lowest level; and the time embedding, (B, D)."""
+    def check(self, x: Tensor, context: Tensor | None) -> None:
+        """ValueError if x or the text states are those of another model."""
         config, name = self.config, type(self).__name__
         if x.shape[1] != config.in_channels:
             raise ValueError(f"x has {x.shape[1]} channels, this {name} takes {config.in_channels}: give one that fits")
         if context is not None and context.shape[-1] != (config.cross_attention_dim or context.shape[-1]):
             got, expected = context.shape[-1], config.cross_attention_dim
             raise ValueError(f"text states are {got} wide, this {name} reads {expected}: give one that fits the text")
+
+    def encode(
+        self, x: Tensor, t: Tensor, context: Tensor | None, hint: Tensor | float = 0.0
+    ) -> tuple[list[Tensor], Tensor]:
+        """Every state on the way down and, last, that of the lowest level; and the time embedding, (B, D)."""
         t = torch.as_tensor(t, device=x.device).expand(len(x))
         temb = self.time_embedding(timestep_embedding(t, self.config.block_out_channels[0]).to(x.dtype))
         states = [self.conv_in(x) + hint]
@@ -247,6 +250,7 @@ class UNet(UNetEncoder):
     def forward(
         self, x: Tensor, t: Tensor, context: Tensor | None = None, residuals: list[Tensor] | None = None
     ) -> Tensor:
+        self.check(x, context)
         states, temb = self.encode(x, t, context)
         if residuals is not None:
             states = steered(states, residuals)
