@@ -25,7 +25,7 @@ from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trai
 from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.trace import Drawing, Trace, traced_cfg
-from minidiff.unet import UNet, skip_channels
+from minidiff.unet import UNet
 from minidiff.vae import VAE, WHOLE
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -325,9 +325,9 @@ class StableDiffusion:
                     its = controlnet.config
                 case _:
                     raise ValueError(f"control is {named(item)}, expected (controlnet, hint, scale), or a list of them")
-            if (skip_channels(its), its.cross_attention_dim) != (skip_channels(own), own.cross_attention_dim):
-                got, expected = its.block_out_channels, own.block_out_channels
-                raise ValueError(f"the ControlNet is for another U-Net, of {got} channels: give one for {expected}")
+            for name in ("block_out_channels", "layers_per_block", "cross_attention_dim"):
+                if (got := getattr(its, name)) != (expected := getattr(own, name)):
+                    raise ValueError(f"the ControlNet is for another U-Net, {name} {got}: give one for {expected}")
             hints = to_tensor(one_or_each("the hint", hint, n))
             if size(hints) != f"{width}x{height}":
                 raise ValueError(f"the hint is {size(hints)} pixels, expected the picture's {width}x{height}")

@@ -333,10 +333,15 @@ def test_arguments_that_make_no_sense(pipe, image, controlnet, arguments, messag
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
 
 
-def test_a_controlnet_of_another_unet_is_refused(pipe, image):
-    other = ControlNet(ControlNetConfig(block_out_channels=(32, 64), attention=(False, True), heads=(4, 4)))
-    with pytest.raises(ValueError, match="for another U-Net, of .32, 64. channels: give one for .96, 128, 160."):
-        draw(pipe, "fox on green", steps=2, control=(other, image, 1.0))
+@pytest.mark.parametrize("sizes, what", [
+    (dict(block_out_channels=(32, 64), attention=(False, True), heads=(4, 4)),
+        "block_out_channels .32, 64.: give one for .96, 128, 160."),
+    (dict(layers_per_block=2), "layers_per_block 2: give one for 1"),
+    (dict(cross_attention_dim=64), "cross_attention_dim 64: give one for 128"),
+])  # fmt: skip
+def test_a_controlnet_of_another_unet_is_refused(pipe, image, sizes, what):
+    with pytest.raises(ValueError, match=f"for another U-Net, {what}"):
+        draw(pipe, "fox on green", steps=2, control=(ControlNet(ControlNetConfig(**sizes)), image, 1.0))
 
 
 def test_the_advice_on_strength_is_right():
