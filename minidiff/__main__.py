@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -32,6 +33,9 @@ Samplers: {samplers}
 # What may be written in a picture's file -> the option that says the same, or that has to give the file of that hash
 OPTIONS = {"Steps": "--steps", "CFG scale": "--guidance", "Seed": "--seed", "Denoising strength": "--strength"}
 OPTIONS |= {"Negative prompt": "--negative"}
+NUMBER = r"\d+(\.\d+)?"
+FORMS = {"Steps": r"\d+", "CFG scale": NUMBER, "Seed": r"\d+", "Size": r"\d+x\d+", "Model hash": r"\w+"}
+FORMS |= {"Denoising strength": NUMBER, "Margins": r"\d+( \d+){3}", "ControlNet weight": rf"{NUMBER}( {NUMBER})*"}
 FILES = {"Model hash": "--weights", "Image hash": "--image", "Mask hash": "--mask"}
 FILES |= {"ControlNet hash": "--control", "Hint hash": "--control"}
 
@@ -89,13 +93,13 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         "--again",
         type=Path,
         metavar="PNG",
-        help="draw this picture of minidiff's again; other options that are given beside it change what was drawn",
+        help="draw this picture of minidiff's again; options beside it change how, but its files must be the same",
     )
     args = parser.parse_args(argv)
     before = infotext.of_file("--again", args.again) if args.again else []
     if before:
         parser.set_defaults(prompt=[settings["Prompt"] for settings in before])
-        args = parser.parse_args([*options_of(args.again, before), *argv])
+        args = parser.parse_args([*options_of(args.again, before, args.image), *argv])
     args.before = before[0] if before else {}
     if not args.prompt:
         parser.error("the following arguments are required: prompt")
@@ -105,17 +109,21 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     return args
 
 
-def options_of(path: Path, drawn: list[dict[str, str]]) -> list[str]:
-    """The options that drew these pictures, all at once, but for the files."""
+def options_of(path: Path, drawn: list[dict[str, str]], image: Path | None) -> list[str]:
+    """The options that drew these pictures, all at once, but for the files. The size is that of an image, if given."""
     first = drawn[0]
+    for key in ("Steps", "Seed", "Model hash", *(FORMS.keys() & first.keys())):
+        if not re.fullmatch(FORMS[key], first.get(key, "")):
+            got = repr(first[key]) if key in first else "missing"
+            raise ValueError(f"--again is {path}, whose {key} is {got}: give one that minidiff wrote")
     for i, settings in enumerate(drawn):
-        own = {"Prompt": first["Prompt"], "Seed": first.get("Seed")}
-        if settings | own != first or settings.get("Seed") != str(int(first.get("Seed", 0)) + i):
+        own = {"Prompt": first["Prompt"], "Seed": first["Seed"]}
+        if settings | own != first or settings.get("Seed") != str(int(first["Seed"]) + i):
             raise ValueError(f"--again is {path}, whose pictures were not drawn at once: give one that minidiff wrote")
     options = [f"{option}={first[key]}" for key, option in OPTIONS.items() if first.get(key)]
     names = {theirs: own for own, theirs in infotext.SAMPLERS.items()}
     options += [f"--sampler={names.get(first[key], first[key])}" for key in ("Sampler",) if key in first]
-    if "Size" in first and "Image hash" not in first:
+    if "Size" in first and image is None and "Image hash" not in first:
         width, _, height = first["Size"].partition("x")
         options += [f"--width={width}", f"--height={height}"]
     if "Margins" in first:
@@ -186,12 +194,13 @@ def main(argv: list[str] | None = None) -> None:
         if key in args.before and found.get(key) != args.before[key]:
             was = f"was drawn with a file of {key.lower()} {args.before[key]}"
             raise ValueError(f"--again is {args.again}, which {was}: give it by {option}")
-    images = pipe(**options, progress=sys.stderr.isatty())
+    images = pipe(**options, progress=sys.stderr is not None and sys.stderr.isatty())
     picture = images[0] if len(images) == 1 else grid(images, captions=args.prompt)
-    part = part_of(args.out)
+    out = args.out.resolve()  # of a link, the file that it leads to
+    part = part_of(out)
     try:
         picture.save(part, pnginfo=infotext.chunks(infotext.texts(pipe, images, **options)))
-        part.replace(args.out)
+        part.replace(out)
     finally:
         part.unlink(missing_ok=True)
     print(f"{args.out}  {len(images)} picture{'s' * (len(images) > 1)} in {time.perf_counter() - start:.1f} s")

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from minidiff.tokenizer import Tokenizer
-
-MOST = 2048 * 2048  # pixels of a picture: attention, whose work grows by the square, takes minutes a step beyond
+MOST_PIXELS = 2048 * 2048  # pixels of a picture; the work of attention grows by their square
 
 
 class _Short(reprlib.Repr):
@@ -38,8 +36,10 @@ def named(value: Any) -> str:
     return text if len(text) <= 100 else text[:99] + "…"
 
 
-def whole(value: Any, low: int = 0, high: float = math.inf) -> int | None:
+def whole(value: Any, low: float = 0, high: float = math.inf) -> int | None:
     """The whole number that `value` is without loss (3, 3.0, NumPy's and torch's), if from low to high; else None."""
+    if isinstance(value, bool) or getattr(value, "shape", ()):  # an array, of one number even, is none
+        return None
     try:
         number = operator.index(value)
     except (TypeError, ValueError):  # not of a type for whole numbers
@@ -51,7 +51,7 @@ def whole(value: Any, low: int = 0, high: float = math.inf) -> int | None:
 def real(value: Any, low: float = -math.inf, high: float = math.inf) -> float | None:
     """The finite float that `value` is without loss, Python's, NumPy's or torch's, if from low to high; else None."""
     try:
-        if isinstance(value, str | bytes | bytearray) or getattr(value, "shape", ()):
+        if isinstance(value, bool | str | bytes | bytearray) or getattr(value, "shape", ()):
             return None
         number = float(value)
         same = bool(value == number)  # of a complex number only the real part is left
@@ -79,15 +79,18 @@ def prompt_pairs(prompt: str | Sequence[str], negative_prompt: str | Sequence[st
     return prompts, negatives
 
 
-def warn_of_words(texts: list[str], tokenizer: "Tokenizer", taught: Sequence[str] | None) -> None:
+def warn_of_words(prompts: list[str], tokenizer: Any, taught: Sequence[str] | None) -> None:
     """Warnings of what does not fit into the context, and of words that are not among those `taught`, if known."""
-    for text in dict.fromkeys(texts):
+    for text in dict.fromkeys(prompts):
         if rest := tokenizer.cut(text):
-            warn(f"the prompt is longer than {tokenizer.context - 2} tokens: {rest!r} is cut")
+            warn(f"the prompt is longer than {tokenizer.context - 2} tokens: {named(rest)} is cut")
         unknown = [word for word in re.findall(r"[^\W\d_]+", text.lower()) if taught and word not in taught]
-        for word in dict.fromkeys(unknown):
+        several = list(dict.fromkeys(unknown))
+        for word in several[:8]:
             close = ", ".join(difflib.get_close_matches(word, taught, n=3, cutoff=0.0))
-            warn(f"the model was never taught the word {word!r}; the nearest it knows: {close}")
+            warn(f"the model was never taught the word {named(word)}; the nearest it knows: {close}")
+        if several[8:]:
+            warn(f"nor was it taught {len(several) - 8} other words of this prompt")
 
 
 def warn(message: str) -> None:
@@ -123,10 +126,10 @@ def sides(margins: Sequence[int]) -> tuple[int, ...]:
 
 
 def check_size(what: str, width: int, height: int, multiple: int, advice: str) -> None:
-    """ValueError unless both sides are multiples, and all pixels at most MOST."""
+    """ValueError unless both sides are multiples, and all pixels at most MOST_PIXELS."""
     if min(width, height) < multiple or width % multiple or height % multiple:
         raise ValueError(f"{what} is {width}x{height} pixels, expected multiples of {multiple}: {advice}")
-    if width * height > MOST:
+    if width * height > MOST_PIXELS:
         raise ValueError(f"{what} is {width}x{height} pixels, expected at most 2048x2048, or as many: {advice}")
 
 
@@ -158,10 +161,10 @@ def picture_size(
     return tuple(found)
 
 
-def step_count(steps: int, most: int) -> int:
+def step_count(steps: int, most: float) -> int:
     """A whole number from 1 to `most`."""
     if (given := whole(steps, 1, most)) is None:
-        raise ValueError(f"steps is {named(steps)}, expected a whole number from 1 to {most}")
+        raise ValueError(f"steps is {named(steps)}, expected a whole number from 1" + f" to {most}" * (most < math.inf))
     return given
 
 

@@ -25,9 +25,11 @@ SAMPLERS |= {"dpmpp_2m": "DPM++ 2M", "plms": "PLMS"}
 
 
 def texts(pipe, images: list[Image.Image], prompt, negative_prompt="", *, steps, guidance, seed, **more) -> list[str]:
-    """One for each of the images that pipe(prompt, …) drew with these arguments."""
+    """One for each of the images that pipe(prompt, …) drew with these, as command line and studio give them."""
     prompts = [prompt] if isinstance(prompt, str) else prompt
-    sampler, strength, margins, control = (more.get(key) for key in ("sampler", "strength", "margins", "control"))
+    strength, margins, control = (more.get(key) for key in ("strength", "margins", "control"))
+    sampler = more.get("sampler") or pipe.sampler
+    sampler = getattr(sampler, "func", sampler)  # of partial(ddim, eta=1)
     name = sampler.__name__ if sampler else (pipe.scheduler_config or {"_class_name": "ddim"})["_class_name"]
     settings = {"Steps": steps, "Sampler": SAMPLERS.get(name, name), "CFG scale": _short(guidance), "Seed": seed}
     settings |= {"Size": f"{images[0].width}x{images[0].height}"} | hashes(pipe, **more)

@@ -40,7 +40,8 @@ def on_white(name: str, source: Path | Image.Image) -> Image.Image:
 
 
 def painted(mask: Image.Image | np.ndarray, name: str = "the mask") -> np.ndarray:
-    """A mask as (height, width) bool: True where it is white, 255, True or 1; the brighter half of what is between.
+    """A mask as (height, width) bool: True where it is white: 255, True, or 1 in an array of other numbers than
+    bytes; the brighter half of what is between.
 
     Of one that is transparent in places, what is there decides. If it is black and white, the transparent counts as
     black, or as white if nothing else is white; if it is a picture, what was cut out of it is True. ValueError for what
@@ -52,6 +53,8 @@ def painted(mask: Image.Image | np.ndarray, name: str = "the mask") -> np.ndarra
         if picture.mode == "RGB":
             return grey > 127
         seen = np.asarray(picture)[..., 3] > 127
+        if not seen.any():
+            raise ValueError(f"{name} is empty, all of it transparent: paint white what is to be redrawn")
         colours, white = np.asarray(picture)[seen, :3].astype(int), (grey > 127) & seen  # (N, 3)
         between = (np.abs(grey[seen] - 127.5) < 64) | (np.ptp(colours, axis=1) > 32)  # neither black nor white
         if between.sum() <= len(between) / 4:  # some are at the edges of strokes

@@ -72,9 +72,9 @@ class StableDiffusion:
         """
         folder, device = find_weights(name), find_device(device)
         vae, unet, clip = (load(m, folder / f"{m.__name__.lower()}.safetensors", device) for m in (VAE, UNet, CLIP))
-        card, words = folder / "clip.json", None
-        if card.exists():
-            words = convert.read_json(card, "fetch or train clip again").get("words")
+        convert.check_fit(folder / "unet.safetensors", unet.config, vae.config, clip.text_model.config)
+        card = folder / "clip.json"
+        words = convert.read_json(card, "fetch or train clip again").get("words") if card.exists() else None
         if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
             raise WeightsError(f'"words" in {card} are {named(words)}, expected a list of words: fetch it again')
         return cls(_channels_last(vae), _channels_last(unet), clip.text_model, Tokenizer.load(folder), words=words)
@@ -124,7 +124,7 @@ class StableDiffusion:
         config = self.scheduler_config or convert.ddim_config(self.schedule, self.prediction)
         convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
         kind = f"StableDiffusion{'Inpaint' * self.inpaints}Pipeline"
-        convert.write_index(folder, config["_class_name"], kind)
+        convert.write_index(folder, config, kind)
 
     @torch.no_grad()
     def __call__(
@@ -162,9 +162,9 @@ class StableDiffusion:
         latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
         trace      return a Trace, whose .images the pictures are
 
-        All of them combine, but for `mask` and `margins`, which need an image. Pictures may be of any kind: `pictures`
-        says how they are read. Warns of words the model was never taught, and of what does not fit into its context.
-        ValueError, in one line, for arguments that make no sense, before anything is drawn.
+        All of them combine; but `mask` and `margins` need an image, and `latents` go without one. Pictures may be of
+        any kind: `pictures` says how they are read. Warns of words the model was never taught, and of what does not fit
+        into its context. ValueError, in one line, for arguments that make no sense, before anything is drawn.
         """
         drawing = self.draw(
             prompt, negative_prompt, steps=steps, guidance=guidance, sampler=sampler, seed=seed, height=height,
@@ -203,7 +203,8 @@ class StableDiffusion:
         # Are they what they should be? What is refused is refused here, and what is not has one form from here on
         prompts, negatives = arguments.prompt_pairs(prompt, negative_prompt)
         n = len(prompts)
-        steps, guidance = arguments.step_count(steps, self.schedule.T), arguments.guidance_scale(guidance)
+        most = self.schedule.T if self.scheduler_config is None else math.inf  # which `convert.scheduler` checks
+        steps, guidance = arguments.step_count(steps, most), arguments.guidance_scale(guidance)
         if sampler is not None and not callable(sampler):
             raise ValueError(f"sampler is {named(sampler)}, expected a function of minidiff.sample, such as ddim")
         schedule, prediction, sampler, times, start, clip = self._process(sampler, steps)
@@ -284,6 +285,8 @@ class StableDiffusion:
     @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image.Image]:
         """Latents (B, 4, H / 8, W / 8), such as a state of a Trace, as pictures."""
+        if not latents.isfinite().all():
+            arguments.warn("the picture is not finite: lower the guidance or the scale of control, or try other steps")
         at_once = max(1, min(8, WHOLE // (self.factor**2 * latents[0, 0].numel())))  # to spare memory
         parts = (latents.to(self.device) / self.vae.config.scaling_factor).split(at_once)
         return to_pil(torch.cat([self.vae.decode(part) for part in parts]))
@@ -291,7 +294,7 @@ class StableDiffusion:
     @property
     def factor(self) -> int:
         """How many pixels a latent is wide and high."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return self.vae.factor
 
     @property
     def inpaints(self) -> bool:
@@ -318,14 +321,14 @@ class StableDiffusion:
 
     def _hints(self, control, n: int, height: int, width: int) -> list[tuple[ControlNet, Tensor, float]]:
         """`control` as a list of (controlnet, hints, scale), hints a tensor (1 or n, 3, height, width) in [0, 1]."""
-        own, out = self.unet.config, []
+        own, out = replace(self.unet.config, in_channels=self.vae.config.latent_channels), []
         for item in control if isinstance(control, list) else [] if control is None else [control]:
             match item:
                 case (ControlNet() as controlnet, hint, scale) if (scale := arguments.real(scale)) is not None:
                     its = controlnet.config
                 case _:
                     raise ValueError(f"control is {named(item)}, expected (controlnet, hint, scale), or a list of them")
-            for name in ("block_out_channels", "layers_per_block", "cross_attention_dim"):
+            for name in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
                 if (got := getattr(its, name)) != (expected := getattr(own, name)):
                     raise ValueError(f"the ControlNet is for another U-Net, {name} {got}: give one for {expected}")
             hints = to_tensor(one_or_each("the hint", hint, n))

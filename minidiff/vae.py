@@ -207,8 +207,9 @@ def in_tiles(f: Callable[[Tensor], Tensor], x: Tensor, before: float, after: flo
     """f(x) for x (B, C, H, W), tile by tile if the picture is large; a pixel has side `before` in x, `after` in f(x).
 
     Tiles are 512 pixels wide and high. Neighbours share a quarter of that, in which one fades into the other: exactly
-    as diffusers' `tiled_decode` and `tiled_encode`. What decode of Stable Diffusion's VAE holds at once, in single
-    precision and beside the weights: 0.8 GiB for 512 x 512 pixels, 1.7 for 768, 3.0 for 1024; 0.9 for 1024 in tiles.
+    as diffusers' `tiled_decode` and `tiled_encode` for a VAE of sample_size 512. What decode of Stable Diffusion's VAE
+    holds at once, in single precision and beside the weights: 0.8 GiB for 512 x 512 pixels, 1.7 for 768, 3.0 for 1024;
+    0.9 for 1024 in tiles.
     """
     height, width = (side / before for side in x.shape[2:])
     if height * width <= WHOLE:

@@ -63,6 +63,7 @@ def test_a_world_says_how_often(world):
         assert abs(share - getattr(world, name)) < 0.035, name  #  three standard errors, and what held-out ones lack
 
 
+@pytest.mark.slow
 def test_noise_in_captions_is_as_stated():
     shown = [scene(seed) for seed in range(4000)]
     noisy = [s.noisy_caption() for s in shown]

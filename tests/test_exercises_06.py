@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from answers import accepted, one_of, rejected
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
@@ -216,6 +217,7 @@ def test_the_reference_of_rescale_is_diffusers_own():
             assert (rescale(3 * v_cfg, v_cond, phi) - rescale_noise_cfg(3 * v_cfg, v_cond, phi)).abs().max() < 1e-14
 
 
+@pytest.mark.slow
 def test_no_constant_guidance_passes_6_6():
     for n in (25, 50):
         for tenth in range(0, 80, 4):

@@ -342,6 +342,35 @@ def test_sizes_of_files_before_0_9(folder, tmp_path, version, size):
     assert StableDiffusion.from_diffusers(old, "cpu").unet.config.sample_size == theirs.unet.config.sample_size
 
 
+def test_a_scheduler_that_diffusers_would_set_otherwise_is_not_written(folder, tmp_path):
+    """A ControlNet pipeline leaves steps_offset as it is, the one that is written sets it to 1."""
+    config = {"_class_name": "EulerDiscreteScheduler", "steps_offset": 0, "timestep_spacing": "leading"}
+    other = with_scheduler(folder, tmp_path / "other", config, "StableDiffusionControlNetPipeline")
+    with pytest.raises(WeightsError, match="steps_offset of EulerDiscreteScheduler is 0: .* sets it to 1"):
+        StableDiffusion.from_diffusers(other, "cpu").to_diffusers(tmp_path / "new")
+
+
+def test_flow_matching_draws_in_as_many_steps_as_are_asked_for(folder, tmp_path):
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
+    pipe = StableDiffusion.from_diffusers(with_scheduler(folder, tmp_path / "flow", config), "cpu")
+    assert len(pipe(PROMPT, steps=4, progress=False, trace=True).states) == 5
+    with pytest.raises(ValueError, match="steps is 1001, expected a whole number from 1 to 1000"):
+        pipe(PROMPT, steps=1001, progress=False)
+
+
+@pytest.mark.parametrize("index", [{"weight_map": [1]}, {"weight_map": {"a": 5}}, {}])
+def test_an_index_of_shards_that_is_none_is_said_to_be(folder, tmp_path, index):
+    bad = shutil.copytree(folder, tmp_path / "bad")
+    (bad / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (bad / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match="index.json has no weight_map of names and files"):
+        StableDiffusion.from_diffusers(bad)
+    index = {"weight_map": {"a": "lost.safetensors"}}
+    (bad / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(WeightsError, match="lost.safetensors is missing"):
+        StableDiffusion.from_diffusers(bad)
+
+
 def test_what_is_written_again_keeps_its_scheduler(folder, tmp_path):
     old = with_scheduler(folder, tmp_path / "old", OLD["Euler"])
     StableDiffusion.from_diffusers(old, "cpu").to_diffusers(tmp_path / "new")
@@ -377,6 +406,14 @@ REFUSED = {
     "unknown option zoom of DDIMScheduler": {SCHEDULER: BETAS | {"zoom": 1}},
     r"steps by 500, .*; or from_diffusers\(folder, sampler=ddpm": {SCHEDULER: BETAS | {"timestep_spacing": "linspace"}},
     "num_train_timesteps of DDIMScheduler is 'many'": {SCHEDULER: BETAS | {"num_train_timesteps": "many"}},
+    "has the part vae, AutoencoderTiny of diffusers": {INDEX: {"vae": ["diffusers", "AutoencoderTiny"]}},
+    "has the part text_encoder, T5EncoderModel of": {INDEX: {"text_encoder": ["transformers", "T5EncoderModel"]}},
+    "makes no UNet .16 channels cannot be shared by 7": {"unet/config.json": {"attention_head_dim": 7}},
+    "text_encoder.config.json makes no CLIPText": {"text_encoder/config.json": {"num_attention_heads": 5}},
+    "makes no UNet .num_channels": {"unet/config.json": {"norm_num_groups": 7}},
+    "norm_num_groups = 0, a UNet takes int": {"unet/config.json": {"norm_num_groups": 0}},
+    "sample_size = True, a UNet takes int": {"unet/config.json": {"sample_size": True}},
+    "sample_size = -1, a UNet takes int": {"unet/config.json": {"sample_size": -1}},
     "vae.diffusion_pytorch_model.safetensors is a pointer of git-lfs": "vae/diffusion_pytorch_model.safetensors",
     "unet.config.json is a pointer of git-lfs": "unet/config.json",
     "model_index.json is a pointer of git-lfs": INDEX,

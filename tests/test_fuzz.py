@@ -171,6 +171,7 @@ def test_two_hundred_command_lines(weights, files, tmp_path, monkeypatch, capsys
     assert N / 5 < drawn < 4 * N / 5
 
 
+@pytest.mark.slow
 def test_ten_of_them_as_processes(weights, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng, drawn = random.Random(5), 0

@@ -120,7 +120,27 @@ def test_another_file_is_not_taken_and_an_option_changes_what_is_drawn(weights, 
         with pytest.raises(SystemExit):
             command("--again", tmp_path / name, "--out", out)
     err = capsys.readouterr().err.splitlines()
-    assert "does not say how it was drawn" in err[0] and "--steps: got x" in err[1] and len(err) == 3
+    assert "does not say how it was drawn" in err[0] and "whose Steps is 'x'" in err[1] and len(err) == 3
+
+
+@pytest.mark.parametrize("change", [
+    "Seed: -1", "Seed: 1e3", "Size: 128", "CFG scale: x", 'ControlNet weight: ""', "Margins: 1 2", "Model hash: ",
+])  # fmt: skip
+def test_a_setting_that_is_none_is_named_with_its_file(change, tmp_path, capsys):
+    key, _, value = change.partition(": ")
+    text = infotext.write("fox", "", SETTINGS | {key: value.strip('"')})
+    Image.new("RGB", (8, 8)).save(tmp_path / "edited.png", pnginfo=infotext.chunks([text]))
+    with pytest.raises(SystemExit):
+        command("--again", tmp_path / "edited.png", "--out", tmp_path / "no.png")
+    said = capsys.readouterr().err
+    assert f"edited.png, whose {key} is" in said and "give one that minidiff wrote" in said and said.count("\n") == 1
+
+
+def test_around_a_picture_its_own_size_counts_no_more(weights, files, tmp_path):  # noqa: F811
+    first, out = tmp_path / "first.png", tmp_path / "out.png"
+    command("fox on green", "--weights", weights, "--steps", 1, "--out", first)
+    command("--again", first, "--weights", weights, "--image", first, "--margins", 8, 0, 0, 0, "--out", out)
+    assert Image.open(out).width == Image.open(first).width + 8
 
 
 def test_the_hash_is_of_what_is_seen_and_of_the_weights(weights, files):  # noqa: F811

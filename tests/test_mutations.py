@@ -169,7 +169,7 @@ MISTAKES = [
         model.controlnet_cond_embedding.conv_out.register_forward_hook(lambda module, args, out: F.silu(out))),
     ("lowest residual not scaled", "ControlNet", residual(lambda r: [*r[:-1], r[-1] / 0.7])),
     ("only the lowest residual scaled", "ControlNet", residual(lambda r: [*(x / 0.7 for x in r[:-1]), r[-1]])),
-    ("U-Net without the lowest residual", "U-Net", residual(lambda r: [*r[:-1], 0])),
+    ("U-Net without the lowest residual", "U-Net", residual(lambda r: [*r[:-1], 0 * r[-1]])),
     ("residuals of the skips in reverse", "U-Net without attention", residual(lambda r: [r[1], r[0], *r[2:]])),
 ]  # fmt: skip
 

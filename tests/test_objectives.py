@@ -87,6 +87,7 @@ def test_clip_is_shown_hard_negatives(tokenizer):
     assert batch["mask"].any() and not batch["mask"].all()
 
 
+@pytest.mark.slow
 def test_clip_is_shown_scenes_that_differ_in_their_objects_alone(tokenizer):
     objective, starts = CLIPObjective(CLIP(), tokenizer), range(0, 6400, 64)
     shown = [objective.batch(torch.arange(start, start + 64)) for start in starts]
@@ -116,6 +117,7 @@ def test_clip_leaves_a_locked_text_encoder_as_it_is(tokenizer):
     assert not any(name.startswith("text_model") for name in moved)
 
 
+@pytest.mark.slow
 def test_clip_looks_at_captions_objects_and_relations(tokenizer):
     with torch.no_grad():
         picture, measures = CLIPObjective(CLIP().eval(), tokenizer).evaluate()
@@ -285,6 +287,7 @@ def test_controlnet_begins_as_the_unet_and_learns_alone(controlnet_objective):
     assert all((tensor == before[name]).all() for name, tensor in unet.state_dict().items()), "bit for bit"
 
 
+@pytest.mark.slow
 def test_controlnet_is_measured_with_and_without_control(controlnet_objective):
     controlnet_objective.judge = Judge().eval()
     with torch.no_grad():

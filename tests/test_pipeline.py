@@ -113,6 +113,7 @@ def test_a_trace_leaves_nothing_in_the_network(pipe):
     assert not any(module._forward_hooks for module in pipe.unet.modules())
 
 
+@pytest.mark.slow
 def test_a_compiled_network_draws_the_same_and_can_be_traced(pipe):
     plain = pipe(PROMPTS[0], steps=2, progress=False, trace=True)
     compiled = copy.deepcopy(pipe)
@@ -219,6 +220,20 @@ def test_words_it_was_never_taught_are_named(pipe):
         "the model was never taught the word 'a'", "the model was never taught the word 'foxx'",
     ]  # fmt: skip
     assert said[1].split(": ")[1].split(", ")[0] == "fox"
+
+
+def test_many_words_it_was_never_taught_are_a_few_lines(pipe):
+    words = [f"x{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(300)]
+    with pytest.warns(UserWarning) as caught:
+        pipe(" ".join(words) + " fox on green", steps=1, progress=False)
+    said = [str(w.message) for w in caught]
+    assert len(said) == 10 and max(map(len, said)) < 250
+    assert said[-1] == "nor was it taught 292 other words of this prompt"
+
+
+def test_a_picture_that_is_not_finite_is_said_to_be(pipe):
+    with pytest.warns(UserWarning, match="the picture is not finite: lower the guidance"):
+        pipe("fox on green", steps=2, guidance=1e38, progress=False)
 
 
 def test_the_words_come_with_the_weights(tmp_path):

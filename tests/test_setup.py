@@ -93,6 +93,13 @@ def test_readme_maps_every_module_that_exists():
     assert modules <= listed
 
 
+def test_the_reference_has_every_module_but_the_commands_and_the_checks():
+    named = set(re.findall(r"automodule:: minidiff\.([\w.]+)", (ROOT / "docs" / "reference.md").read_text()))
+    paths = [path.relative_to(ROOT / "minidiff").with_suffix("") for path in (ROOT / "minidiff").rglob("*.py")]
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in paths if path.parts[0] != "checks"}
+    assert named == {m for m in modules if "__" not in m} - {"cli"}
+
+
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_files_named_in_it_exist(name):
     links = re.findall(r"\]\(([^)#:]+)[)#]", (ROOT / name).read_text(encoding="utf-8"))

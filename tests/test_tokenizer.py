@@ -198,6 +198,7 @@ def test_merges_written_as_strings(tokenizer, folder, tmp_path):
     assert torch.equal(Tokenizer.load(tmp_path / "old")(AWKWARD), tokenizer(AWKWARD))
 
 
+@pytest.mark.slow
 def test_training_twice_writes_the_same_file(folder, tmp_path):
     """In another process, as hash seeds differ between them, and from words in another order, one of them twice."""
     code = (

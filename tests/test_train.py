@@ -14,7 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from minidiff.cli import CONTROLS
@@ -114,6 +115,25 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
         list(training_loop(Regression(), Settings(10, 8, 0.1), accelerator("cpu"), tmp_path))
     (tmp_path / "checkpoint.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(WeightsError, match="is damaged .*: delete it to start again"):
+        list(training_loop(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+
+
+@pytest.mark.parametrize("about", ["{", "{}", "[]"])
+def test_a_checkpoint_that_says_nothing_of_itself_is_damaged(tmp_path, about):
+    save_file({"losses": torch.zeros(1)}, tmp_path / "checkpoint.safetensors", {"minidiff": about})
+    with pytest.raises(WeightsError, match="is damaged .*: delete it to start again"):
+        list(training_loop(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+    with pytest.raises(WeightsError, match="was not written by minidiff: give a file that"):
+        load(VAE, tmp_path / "checkpoint.safetensors")
+
+
+def test_a_checkpoint_without_all_of_its_tensors_is_damaged(tmp_path):
+    list(training_loop(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
+    path = tmp_path / "checkpoint.safetensors"
+    with safe_open(path, "pt") as file:
+        about, state = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file({name: tensor for name, tensor in state.items() if name != "losses"}, path, about)
+    with pytest.raises(WeightsError, match="is damaged, without losses: delete it"):
         list(training_loop(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
 
 

@@ -54,7 +54,10 @@ def tried(which, folder):
 
     def failed(*arguments):
         print("\n$ python -m", shlex.join(arguments), flush=True)
-        return subprocess.run([python, "-m", *arguments], cwd=ROOT, env=environment, timeout=3600).returncode
+        try:
+            return subprocess.run([python, "-m", *arguments], cwd=ROOT, env=environment, timeout=3600).returncode
+        except subprocess.TimeoutExpired:
+            return True
 
     def versions():
         listed = subprocess.check_output([python, "-m", "pip", "list", "--format", "json"], text=True, timeout=300)

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import os
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar, get_type_hints
 
@@ -37,16 +38,21 @@ def save(model: nn.Module, path: str | Path, **card) -> None:
         path: safetensors.torch.save(tensors, {"minidiff": json.dumps(about)}),
         path.with_suffix(".json"): (json.dumps(about | card, indent=2) + "\n").encode(),
     }
-    parts = {file: file.with_name(file.name + ".part") for file in contents}
     path.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as both:  # neither takes its place before both are whole
+        for part, content in [(both.enter_context(replacing(file)), content) for file, content in contents.items()]:
+            part.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A name beside `path` to write to, which then becomes `path`. A kill leaves the old file or the new one."""
+    part = path.with_name(path.name + ".part")
     try:
-        for file, part in parts.items():
-            part.write_bytes(contents[file])
-        for file, part in parts.items():
-            os.replace(part, file)
+        yield part
+        os.replace(part, path)
     finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def load(cls: type[Model], path: str | Path, device: torch.device | str | None = None) -> Model:
@@ -59,8 +65,11 @@ def load(cls: type[Model], path: str | Path, device: torch.device | str | None =
     if not path.is_file():
         raise WeightsError(f"no weight file {path}: give the path of a .safetensors file that minidiff wrote")
     tensors, metadata = read_tensors(path)
-    about = json.loads(metadata.get("minidiff", "null"))
-    if about is None:
+    try:
+        about = json.loads(metadata.get("minidiff", "null"))
+    except ValueError:
+        about = None
+    if not isinstance(about, dict) or not about.keys() >= {"class", "config"}:  # as in the checkpoint of a training
         raise WeightsError(f"{path} was not written by minidiff: give a file that `minidiff.convert.save` wrote")
     if about["class"] not in (c.__name__ for c in cls.__mro__):
         raise WeightsError(f"{path} holds a {about['class']}, expected a {cls.__name__}: give another file")
@@ -68,7 +77,7 @@ def load(cls: type[Model], path: str | Path, device: torch.device | str | None =
     try:
         with unfilled():
             model = cls(dataclass_from(config_of(cls), about["config"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} has a config of another version of minidiff ({error}): train it again") from error
     fill(model, tensors, path, "train it again")
     return model.to(device).eval()
@@ -87,6 +96,8 @@ def open_tensors(path: Path):
         refuse_pointer(path)
         with safe_open(path, "pt") as file:
             yield file
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing: fetch or train it again") from error
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file ({error}): fetch or train it again") from error
 
@@ -148,11 +159,12 @@ def read_json(path: Path, advice: str) -> dict:
             raise ValueError(f"got a {type(values).__name__}, expected an object")
     except WeightsError:
         raise
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} cannot be read ({error}): {advice}") from error
     return values
 
 
 def write_json(path: Path, values: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+    with replacing(path) as part:
+        part.write_text(json.dumps(values, indent=2) + "\n", "utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from minidiff.convert.files import WeightsError, read_json, write_json
 from minidiff.convert.models import check_folder
-from minidiff.convert.schedulers import scheduler, with_sampler
+from minidiff.convert.schedulers import scheduler, scheduler_options, with_sampler
 from minidiff.sample import SAMPLERS
 
 # The pipelines that are ours, and the options that each sets in its scheduler, whatever the file says.
@@ -18,7 +18,13 @@ PIPELINES = {
     "StableDiffusionControlNetImg2ImgPipeline": {},
     "StableDiffusionControlNetInpaintPipeline": {},
 }
-PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says which are ours
+    "vae": ("AutoencoderKL",),
+    "unet": ("UNet2DConditionModel",),
+    "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+    "scheduler": None,
+}
 # Parts that have no share in the picture, or are given as `control`.
 IGNORED = ("safety_checker", "feature_extractor", "controlnet")
 
@@ -26,7 +32,7 @@ IGNORED = ("safety_checker", "feature_extractor", "controlnet")
 def read_kind(folder: str | Path) -> str:
     """Which of PIPELINES a folder holds: the class that model_index.json names. WeightsError if it is another.
 
-    A model family is told by this name alone: what later reads SDXL or Flux branches on what this returns.
+    A model family is told by this name alone.
     """
     kind = _index(folder).get("_class_name")
     if not isinstance(kind, str) or kind not in PIPELINES:
@@ -45,6 +51,7 @@ def read_index(folder: str | Path) -> dict[str, tuple[str | None, str | None]]:
     parts = {name: tuple(value) for name, value in index if isinstance(value, list) and len(value) == 2}
     for name, (library, kind) in parts.items():
         ours = name in IGNORED or (name in PARTS and library in ("diffusers", "transformers"))
+        ours = ours and (name in IGNORED or PARTS[name] is None or kind in PARTS[name])
         if kind is not None and not ours:
             what = f"{name}, {kind} of {library}"
             raise WeightsError(f"{folder} has the part {what}, which minidiff does not implement: use diffusers for it")
@@ -74,13 +81,13 @@ def read_scheduler(folder: str | Path, sampler: Callable | None = None) -> dict:
     return config
 
 
-def read_sample_size(folder: str | Path) -> int | None:
+def read_sample_size(folder: str | Path) -> int:
     """Height and width of the latents if nobody says: the U-Net's `sample_size`, but 64 at least in files of diffusers
     before 0.9, which had 32 there by mistake."""
     config = read_json(Path(folder) / "unet" / "config.json", "download it again")
     size, version = config.get("sample_size"), re.match(r"(\d+)\.(\d+)", str(config.get("_diffusers_version")))
     old = version is not None and tuple(map(int, version.groups())) < (0, 9)
-    return max(size, 64) if old and isinstance(size, int) else size
+    return max(size, 64) if old else size
 
 
 def check_fit(folder: str | Path, unet, vae, text) -> None:
@@ -96,14 +103,22 @@ def check_fit(folder: str | Path, unet, vae, text) -> None:
             raise WeightsError(f"{folder} has {name} = {got}, expected {expected}: such a model is not implemented")
 
 
-def write_index(folder: str | Path, scheduler: str = "DDIMScheduler", kind: str = "StableDiffusionPipeline") -> None:
-    """The model_index.json of a Stable Diffusion pipeline, one of PIPELINES, with a scheduler of that class."""
+def write_index(folder: str | Path, config: dict, kind: str = "StableDiffusionPipeline") -> None:
+    """The model_index.json of a Stable Diffusion pipeline, one of PIPELINES, with a scheduler of that config.
+
+    WeightsError if diffusers would set an option of it to something else, and so draw another picture.
+    """
+    name, options = scheduler_options(config)
+    for key, value in PIPELINES[kind].items():
+        if options.get(key, value) != value:
+            why = f"diffusers' {kind} sets it to {value!r}, and draws other pictures"
+            raise WeightsError(f"{key} of {name} is {options[key]!r}: {why}; set it so")
     parts = {
         "vae": ["diffusers", "AutoencoderKL"],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
-        "scheduler": ["diffusers", scheduler],
+        "scheduler": ["diffusers", name],
     }
     absent = {name: [None, None] for name in ("safety_checker", "feature_extractor", "image_encoder")}
     # diffusers asks the kind for inpainting for its version

@@ -1,7 +1,6 @@
 """U-Net, VAE, text encoder and ControlNet: from and to the folders that diffusers and transformers write."""
 
 import dataclasses
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from minidiff.convert.files import (
     open_tensors,
     read_json,
     read_tensors,
+    replacing,
     unfilled,
     write_json,
 )
@@ -93,6 +93,11 @@ def find_part(cls: type[nn.Module], folder: str | Path, file: str | Path | None 
     check_folder(folder, f"with the config.json of a {cls.__name__}")
     part = "one of its parts, such as unet/" if (folder / "model_index.json").is_file() else "another folder"
     config = read_config(cls, read_json(folder / "config.json", f"give {part}"), folder / "config.json")
+    try:
+        with unfilled():
+            cls(config)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise WeightsError(f"{folder / 'config.json'} makes no {cls.__name__} ({error}): download it again") from error
     if file is not None:
         check_single_file(Path(file), name_of(cls))
         return config, [Path(file)]
@@ -110,16 +115,16 @@ def to_diffusers(model: nn.Module, folder: str | Path) -> None:
     state = model.state_dict().items()
     tensors = {known.prefix + their_name(name): tensor.detach().cpu().contiguous() for name, tensor in state}
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{known.stem}.safetensors.part"  # the model may still be reading the file that this one replaces
-    safetensors.torch.save_file(tensors, part, {"format": "pt"})
-    os.replace(part, folder / f"{known.stem}.safetensors")
+    # beside what is there: the model may still be reading the file that this one replaces
+    with replacing(folder / f"{known.stem}.safetensors") as part:
+        safetensors.torch.save_file(tensors, part, {"format": "pt"})
     write_json(folder / "config.json", options)
 
 
 def check_folder(folder: Path, what: str) -> None:
     if not folder.is_dir():
         _refuse_pickle(folder)
-        on_the_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder))
+        on_the_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)) and not folder.parent.exists()
         download = f"`hf download {folder} --local-dir FOLDER` gets it, then " if on_the_hub else ""
         raise WeightsError(f"no folder {folder}: {download}give the folder {what}")
 
@@ -130,7 +135,9 @@ def _weight_files(folder: Path, stem: str) -> list[Path]:
         if (path := folder / f"{stem}{variant}.safetensors").is_file():
             return [path]
         if (index := folder / f"{stem}.safetensors.index{variant}.json").is_file():
-            shards = read_json(index, "download it again").get("weight_map", {})
+            shards = read_json(index, "download it again").get("weight_map")
+            if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
+                raise WeightsError(f"{index} has no weight_map of names and files: download it again")
             return [folder / name for name in sorted(set(shards.values()))]
     for path in sorted(folder.iterdir()):
         _refuse_pickle(path)
@@ -165,7 +172,7 @@ def read_config(cls: type[nn.Module], options: dict, source: str | Path = "confi
     fields = {name: options[name] for name in kinds if name in options}
     for name, value in fields.items():
         kind = list if get_origin(kinds[name]) is tuple else int | float if kinds[name] is float else kinds[name]
-        if not isinstance(value, kind):
+        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
             refuse(name, getattr(kind, "__name__", kind))
     try:
         config = dataclass_from(config_class, fields | known.read(options))

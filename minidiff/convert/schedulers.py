@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from minidiff.arguments import named, real, whole
 from minidiff.convert.files import WeightsError, read_json
 from minidiff.denoise import EPS, FLOW, X0, Prediction, V
 from minidiff.sample import ddim, ddpm, dpmpp_2m, euler, euler_ancestral, heun, plms
@@ -115,11 +116,11 @@ def scheduler(config: dict | str | Path, steps: int) -> Process:
     names the option for all else that our samplers do not do exactly, and for an option of no class we know: diffusers
     ignores it, but whoever wrote it may have meant another picture. ValueError if `steps` is not from 1 to T.
     """
-    name, option = _scheduler_options(config)
+    name, option = scheduler_options(config)
     T, spacing, zero = (option.get(o) for o in ("num_train_timesteps", "timestep_spacing", "rescale_betas_zero_snr"))
-    given, steps = steps, _number(steps, int)
+    given, steps = steps, whole(steps)
     if steps is None or not 1 <= steps <= T:
-        raise ValueError(f"steps is {given!r}, expected a whole number from 1 to {T}")
+        raise ValueError(f"steps is {named(given)}, expected a whole number from 1 to {T}")
 
     def refuse(key, why):
         raise WeightsError(f"{key} of {name} is {option[key]!r}, with {steps} steps: {why}")
@@ -190,7 +191,7 @@ def init_noise_sigma(config: dict | str | Path, steps: int) -> float:
 
     (They take 1 for "leading", which never begins at pure noise, and sigma for the others, which nearly do.)
     """
-    name, option = _scheduler_options(config)
+    name, option = scheduler_options(config)
     schedule, _, _, times, _ = scheduler(config, steps)
     return schedule(times[0])[1].item() if name in _OVER_ALPHA and option["timestep_spacing"] != "leading" else 1.0
 
@@ -243,7 +244,7 @@ def _spread(schedule: Discrete, times: Tensor, whole: bool) -> None:
     schedule.network_time = network_time
 
 
-def _scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
+def scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
     """(class, all its options that have an effect). WeightsError for one that is unknown or not supported."""
     if not isinstance(config, dict):
         config = read_json(Path(config) / "scheduler_config.json", "give the scheduler's folder, or a dict")
@@ -260,7 +261,7 @@ def _scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
             continue
         if key in _NUMBERS:
             expected = f"a {'whole ' * (key in _WHOLE_NUMBERS)}number{' above 0' * (key != 'steps_offset')}"
-            options[key] = _number(value, int if key in _WHOLE_NUMBERS else float)
+            options[key] = whole(value, -math.inf) if key in _WHOLE_NUMBERS else real(value)
             fine = options[key] is not None and (options[key] > 0 or key == "steps_offset")
         else:
             allowed = _MAY_BE.get((name, key), _MAY_BE.get(key, [SCHEDULERS[name][1][key]]))
@@ -269,12 +270,3 @@ def _scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
             got = f"{value!r}" if key in config else f"{value!r} by default"
             raise WeightsError(f"{key} of {name} is {got}, expected {expected}: set it so, or take another scheduler")
     return name, options
-
-
-def _number(value, kind: type) -> int | float | None:
-    """`value` as an int or a float, or None if it is none or would lose something."""
-    try:
-        number = kind(value)
-        return number if number == value and math.isfinite(number) and not isinstance(value, bool) else None
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -28,7 +28,7 @@ def check_single_file(path: str | Path, part: str) -> None:
     """WeightsError, from the names in it, for a file that holds no whole Stable Diffusion 1 or 2, or no `part`."""
     with open_tensors(Path(path)) as file:
         names = list(file.keys())
-    missing = [part for part in (*PARTS, part) if _prefix(names, part) is None]
+    missing = [name for name in (*PARTS, part) if _prefix(names, name) is None]
     others = [what for pattern, what in OTHERS.items() if any(re.search(pattern, name) for name in names)]
     if missing:
         got = f"is {others[0]}" if others else f"has no {missing[0]}, no names {' or '.join(PARTS.get(missing[0], ''))}"

@@ -224,8 +224,8 @@ class Studio(Playground):
             return
         side = self.pipe.factor * self.pipe.unet.config.sample_size
         try:
-            opened = on_white("the image", Image.open(io.BytesIO(change.new[0].content)))
-        except (OSError, ValueError) as error:
+            opened = on_white("the image", io.BytesIO(change.new[0].content))
+        except ValueError as error:
             say(self.message, f"Not opened: {error}")
         else:
             self.image = ImageOps.fit(opened, (side, side))

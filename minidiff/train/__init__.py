@@ -81,7 +81,10 @@ def accelerator(device: str | None = None, parts: int = 1) -> Accelerator:
 
     A process does its share of a batch in `parts`, one after the other, which saves memory (gradient accumulation).
     """
-    kind = find_device(device).type
+    found = find_device(device)
+    if found.index:
+        raise ValueError(f"device is {device}, expected no number: CUDA_VISIBLE_DEVICES chooses among several")
+    kind = found.type
     precision = "bf16" if has_bfloat16(kind) else "no"
     return Accelerator(cpu=kind == "cpu", mixed_precision=precision, gradient_accumulation_steps=parts)
 

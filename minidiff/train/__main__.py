@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
-from typing import get_type_hints
 
 import torch
 from torch import nn
@@ -16,7 +15,7 @@ from minidiff.cli import Parser, number, run
 from minidiff.clip import CLIP, CLIPText
 from minidiff.controlnet import ControlNet, ControlNetConfig
 from minidiff.convert import load, read_json, save
-from minidiff.convert.files import unfilled
+from minidiff.convert.files import config_of, unfilled
 from minidiff.judge import Judge
 from minidiff.pipeline import WEIGHTS
 from minidiff.tokenizer import Tokenizer
@@ -134,7 +133,7 @@ def begin(args: argparse.Namespace, cls: type[nn.Module], config=None, make=None
     ValueError if both are given and differ, or if its weights are larger than --limit.
     """
     model = load(cls, args.init) if args.init else None
-    config = model.config if model else config or get_type_hints(cls.__init__)["config"]()
+    config = model.config if model else config or config_of(cls)()
     wanted = changed(config, args.config)
     if model and wanted != config:
         name = next(name for name, value in asdict(config).items() if asdict(wanted)[name] != value)
@@ -185,7 +184,7 @@ def build(args: argparse.Namespace, settings: Settings) -> Objective:
 
 def check_fit(unet: UNet, vae: VAE, text: CLIPText) -> None:
     """ValueError if the U-Net's sizes are not those of the latents and texts that it will see."""
-    channels, factor = vae.config.latent_channels, 2 ** (len(vae.config.block_out_channels) - 1)
+    channels, factor = vae.config.latent_channels, vae.factor
     sizes = {"in_channels": channels, "out_channels": channels, "sample_size": data.SIZE // factor}
     for name, expected in (sizes | {"cross_attention_dim": text.config.hidden_size}).items():
         if (got := getattr(unet.config, name)) != expected:
@@ -219,8 +218,11 @@ def history(card: dict) -> list[dict]:
     before = card.get("before", [])
     if "steps" not in card:  # its weights were not written by this command
         return before
-    steps, minutes = (card[name] - sum(each[name] for each in before) for name in ("steps", "minutes"))
-    own = {"command": card["command"], "steps": steps, "minutes": round(minutes, 1)}
+    try:
+        steps, minutes = (card[name] - sum(each[name] for each in before) for name in ("steps", "minutes"))
+        own = {"command": card["command"], "steps": steps, "minutes": round(minutes, 1)}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"the card of these weights is damaged ({error}): give it as it was, or delete it") from error
     return [*before, own | ({"device": card["device"]} if "device" in card else {})]
 
 

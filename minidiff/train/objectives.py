@@ -367,7 +367,7 @@ class ControlNetObjective(UNetObjective):
         with control and without."""
         shown = scenes(torch.arange(EVAL_SEED, EVAL_SEED + 64), self.world)
         captions, hints = [scene.caption for scene in shown], [self.hint(scene) for scene in shown]
-        truth, pipe = [judge.edges(scene.image) for scene in shown], self.pipeline(self.unet)
+        truth, pipe = [judge.edge_map(scene.image) for scene in shown], self.pipeline(self.unet)
         drawn = {
             "": pipe(captions, steps=15, progress=False, control=(self.model, hints, 1.0)),
             "_without_control": pipe(captions, steps=15, progress=False),
@@ -375,7 +375,7 @@ class ControlNetObjective(UNetObjective):
         measures = {}
         for how, pictures in drawn.items():
             pairs = zip(pictures, truth, strict=True)
-            measures[f"edge_f1{how}"] = np.mean([judge.edge_f1(judge.edges(np.array(p)), e) for p, e in pairs])
+            measures[f"edge_f1{how}"] = np.mean([judge.edge_f1(judge.edge_map(np.array(p)), e) for p, e in pairs])
             if self.judge is not None:
                 _, answers = judge.read(self.judge, show.to_tensor(pictures))
                 said = judge.adherence(answers, [scene.spec for scene in shown])

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import reprlib
 import uuid
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from minidiff.convert import WeightsError, save
+from minidiff.convert.files import replacing
 from minidiff.train.muon import optimizers
 
 if TYPE_CHECKING:
@@ -34,17 +34,6 @@ def update_average(average: dict[str, Tensor], weights: dict[str, Tensor], step:
             average[name].lerp_(tensor, 1 - decay)
         else:
             average[name].copy_(tensor)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to, which then becomes `path`. A kill leaves the old file or the new one."""
-    part = path.with_name(path.name + ".part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -138,6 +127,10 @@ class Run:
 
         with safe_open(self.checkpoint, "pt") as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+        lost = {f"{what}.{name}" for name in self.average for what in ("model", "average")} | {"losses"}
+        lost -= state.keys()
+        if lost:
+            raise WeightsError(f"{self.checkpoint} is damaged, without {min(lost)}: delete it to start again")
         self.model.load_state_dict({name: state[f"model.{name}"] for name in self.average})
         for name, tensor in self.average.items():
             tensor.copy_(state[f"average.{name}"])
@@ -161,8 +154,9 @@ class Run:
         """What the folder's checkpoint says of itself. WeightsError if it is damaged."""
         try:
             with safe_open(self.checkpoint, "pt") as file:
-                return json.loads(file.metadata()["minidiff"])
-        except (SafetensorError, OSError, TypeError, KeyError) as error:
+                about = json.loads(file.metadata()["minidiff"])
+                return {name: about[name] for name in ("identity", "seconds")} | {"mark": about.get("mark")}
+        except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
             raise WeightsError(f"{self.checkpoint} is damaged ({error}): delete it to start again") from error
 
     def _refuse_another_run(self) -> None:
