@@ -1,6 +1,7 @@
 """From a prompt to a picture: with the shipped weights, and with small random ones where only the wiring counts."""
 
 import copy
+import inspect
 import json
 import subprocess
 import sys
@@ -208,6 +209,11 @@ def test_drawing_step_by_step_is_drawing(pipe):
         assert drawing.images() == whole.images != early
         _, x0 = steps[-1]
         assert x0.shape == first.shape and "image" in options or (x0 == whole.calls[-1].x0).all()
+
+
+def test_step_by_step_it_takes_the_same_arguments():
+    whole, steps = (inspect.signature(f).parameters for f in (StableDiffusion.__call__, StableDiffusion.draw))
+    assert {name: str(p) for name, p in steps.items()} == {n: str(p) for n, p in whole.items() if n != "progress"}
 
 
 def test_words_it_was_never_taught_are_named(pipe):
