@@ -9,6 +9,12 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
+def check_heads(channels: int, heads: int) -> None:
+    """ValueError unless every head gets as many channels as the others."""
+    if heads < 1 or channels % heads:
+        raise ValueError(f"{channels} channels cannot be shared by {heads} heads: give a number that divides them")
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None) -> Tensor:
     """softmax(q k^T / sqrt(d)) v in each head (Vaswani et al. 2017, equation 1 and section 3.2.2).
 
@@ -25,8 +31,7 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, heads: int, context_dim: int | None = None, bias: bool = False):
         super().__init__()
-        if heads < 1 or dim % heads:
-            raise ValueError(f"{dim} channels cannot be shared by {heads} heads: give a number that divides them")
+        check_heads(dim, heads)
         self.heads = heads
         self.to_q = nn.Linear(dim, dim, bias=bias)
         self.to_k = nn.Linear(context_dim or dim, dim, bias=bias)

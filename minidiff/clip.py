@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minidiff import convert
-from minidiff.attention import attention
+from minidiff.attention import attention, check_heads
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -66,6 +66,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
+        check_heads(config.hidden_size, config.num_attention_heads)
         self.heads = config.num_attention_heads
         self.q_proj = nn.Linear(config.hidden_size, config.hidden_size)
         self.k_proj = nn.Linear(config.hidden_size, config.hidden_size)

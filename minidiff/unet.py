@@ -177,6 +177,10 @@ class UpBlock(Block):
         return x
 
 
+class SizeError(ValueError, RuntimeError):
+    """A tensor that does not fit a model: a wrong value to us, an error of running to torch, and to who catches its."""
+
+
 class UNetEncoder(nn.Module):
     """The half of a U-Net that looks: the way down and the lowest level. A ControlNet is a copy of it."""
 
@@ -193,13 +197,13 @@ class UNetEncoder(nn.Module):
         self.mid_block = MidBlock(config, temb_channels) if config.mid_block else None
 
     def check(self, x: Tensor, context: Tensor | None) -> None:
-        """ValueError if x or the text states are those of another model."""
+        """SizeError if x or the text states are those of another model."""
         config, name = self.config, type(self).__name__
         if x.shape[1] != config.in_channels:
-            raise ValueError(f"x has {x.shape[1]} channels, this {name} takes {config.in_channels}: give one that fits")
+            raise SizeError(f"x has {x.shape[1]} channels, this {name} takes {config.in_channels}: give one that fits")
         if context is not None and context.shape[-1] != (config.cross_attention_dim or context.shape[-1]):
             got, expected = context.shape[-1], config.cross_attention_dim
-            raise ValueError(f"text states are {got} wide, this {name} reads {expected}: give one that fits the text")
+            raise SizeError(f"text states are {got} wide, this {name} reads {expected}: give one that fits the text")
 
     def encode(
         self, x: Tensor, t: Tensor, context: Tensor | None, hint: Tensor | float = 0.0

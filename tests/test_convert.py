@@ -267,7 +267,7 @@ def test_shards(name, tmp_path):
     assert same(cls.from_diffusers(folder), theirs)
     shard = sorted(folder.glob("*-of-*.safetensors"))[0]
     shard.unlink()
-    with pytest.raises(WeightsError, match=f"{shard.name} .*damaged|no weight file .*{shard.name}"):
+    with pytest.raises(WeightsError, match=f"{shard.name} is missing"):
         cls.from_diffusers(folder)
 
 

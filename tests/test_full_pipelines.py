@@ -408,7 +408,7 @@ REFUSED = {
     "num_train_timesteps of DDIMScheduler is 'many'": {SCHEDULER: BETAS | {"num_train_timesteps": "many"}},
     "has the part vae, AutoencoderTiny of diffusers": {INDEX: {"vae": ["diffusers", "AutoencoderTiny"]}},
     "has the part text_encoder, T5EncoderModel of": {INDEX: {"text_encoder": ["transformers", "T5EncoderModel"]}},
-    "makes no UNet .16 channels cannot be shared by 7": {"unet/config.json": {"attention_head_dim": 7}},
+    "makes no UNet .32 channels cannot be shared by 7": {"unet/config.json": {"attention_head_dim": 7}},
     "text_encoder.config.json makes no CLIPText": {"text_encoder/config.json": {"num_attention_heads": 5}},
     "makes no UNet .num_channels": {"unet/config.json": {"norm_num_groups": 7}},
     "norm_num_groups = 0, a UNet takes int": {"unet/config.json": {"norm_num_groups": 0}},
