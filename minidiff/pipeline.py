@@ -58,8 +58,7 @@ class StableDiffusion:
         if scheduler_config is not None:
             if sampler is not None:
                 scheduler_config = convert.with_sampler(scheduler_config, sampler)
-            # the same for any number of steps
-            self.schedule, self.prediction, *_ = convert.scheduler(scheduler_config, 1)
+            self.schedule, self.prediction, *_ = convert.scheduler(scheduler_config, 1)  # the same for any steps
         self.scheduler_config = scheduler_config
 
     @classmethod
