@@ -33,7 +33,7 @@ Samplers: {samplers}
 # What may be written in a picture's file -> the option that says the same, or that has to give the file of that hash
 OPTIONS = {"Steps": "--steps", "CFG scale": "--guidance", "Seed": "--seed", "Denoising strength": "--strength"}
 OPTIONS |= {"Negative prompt": "--negative"}
-NUMBER = r"\d+(\.\d+)?"
+NUMBER = r"\d+(\.\d+)?(e[+-]\d+)?"
 FORMS = {"Steps": r"\d+", "CFG scale": NUMBER, "Seed": r"\d+", "Size": r"\d+x\d+", "Model hash": r"\w+"}
 FORMS |= {"Denoising strength": NUMBER, "Margins": r"\d+( \d+){3}", "ControlNet weight": rf"{NUMBER}( {NUMBER})*"}
 FILES = {"Model hash": "--weights", "Image hash": "--image", "Mask hash": "--mask"}
@@ -121,8 +121,9 @@ def options_of(path: Path, drawn: list[dict[str, str]], image: Path | None) -> l
         if settings | own != first or settings.get("Seed") != str(int(first["Seed"]) + i):
             raise ValueError(f"--again is {path}, whose pictures were not drawn at once: give one that minidiff wrote")
     options = [f"{option}={first[key]}" for key, option in OPTIONS.items() if first.get(key)]
-    names = {theirs: own for own, theirs in infotext.SAMPLERS.items()}
-    options += [f"--sampler={names.get(first[key], first[key])}" for key in ("Sampler",) if key in first]
+    if "Sampler" in first:
+        names = {theirs: own for own, theirs in infotext.SAMPLERS.items()}
+        options += [f"--sampler={names.get(first['Sampler'], first['Sampler'])}"]
     if "Size" in first and image is None and "Image hash" not in first:
         width, _, height = first["Size"].partition("x")
         options += [f"--width={width}", f"--height={height}"]

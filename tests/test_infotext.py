@@ -136,6 +136,13 @@ def test_a_setting_that_is_none_is_named_with_its_file(change, tmp_path, capsys)
     assert f"edited.png, whose {key} is" in said and "give one that minidiff wrote" in said and said.count("\n") == 1
 
 
+def test_a_number_that_is_written_as_a_power_is_read_back(weights, tmp_path):  # noqa: F811
+    first, out = tmp_path / "first.png", tmp_path / "out.png"
+    command("fox on green", "--weights", weights, "--steps", 1, "--guidance", "1e-5", "--out", first)
+    command("--again", first, "--weights", weights, "--out", out)
+    assert parameters(out) == parameters(first) and parameters(out)["parameters"]["CFG scale"] == "1e-05"
+
+
 def test_around_a_picture_its_own_size_counts_no_more(weights, files, tmp_path):  # noqa: F811
     first, out = tmp_path / "first.png", tmp_path / "out.png"
     command("fox on green", "--weights", weights, "--steps", 1, "--out", first)

@@ -50,8 +50,8 @@ def read_index(folder: str | Path) -> dict[str, tuple[str | None, str | None]]:
     index = _index(folder).items()
     parts = {name: tuple(value) for name, value in index if isinstance(value, list) and len(value) == 2}
     for name, (library, kind) in parts.items():
-        ours = name in IGNORED or (name in PARTS and library in ("diffusers", "transformers"))
-        ours = ours and (name in IGNORED or PARTS[name] is None or kind in PARTS[name])
+        known = name in PARTS and library in ("diffusers", "transformers")
+        ours = name in IGNORED or (known and (PARTS[name] is None or kind in PARTS[name]))
         if kind is not None and not ours:
             what = f"{name}, {kind} of {library}"
             raise WeightsError(f"{folder} has the part {what}, which minidiff does not implement: use diffusers for it")
