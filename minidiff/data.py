@@ -381,8 +381,11 @@ class Scene:
         return self.caption
 
 
-def random_spec(rng: np.random.RandomState, world: World = FULL, held_out: bool = False) -> Spec:
-    """A random sentence about `world`; with `held_out`, one that shows a combination no training scene does."""
+def random_spec(rng: np.random.RandomState, world: World = FULL, held_out: bool | None = False) -> Spec:
+    """A random sentence about `world`; with `held_out`, one that shows a combination no training scene does.
+
+    None: with such a combination or without one, as it comes.
+    """
 
     def pick(phrases, p: float = 1.0) -> str | None:
         return phrases[rng.randint(len(phrases))] if rng.uniform() < p else None
@@ -396,14 +399,14 @@ def random_spec(rng: np.random.RandomState, world: World = FULL, held_out: bool 
             spec = Spec(
                 (first,), place, where=pick(POSITIONS, world.position), size=pick(SIZES, world.size), style=style
             )
-        if spec.held_out == held_out:
+        if held_out is None or spec.held_out == held_out:
             return spec
 
 
 EVAL_SEED = 10**9  # scenes with this seed or a higher one are never trained on
 
 
-def scene(seed: int, world: World = FULL, held_out: bool = False) -> Scene:
+def scene(seed: int, world: World = FULL, held_out: bool | None = False) -> Scene:
     """The scene of a seed: caption and boxes the same everywhere, pixels to 2/255."""
     return Scene(random_spec(np.random.RandomState([seed % 2**32, 0]), world, held_out), seed)
 

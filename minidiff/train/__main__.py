@@ -16,7 +16,7 @@ from minidiff.clip import CLIP, CLIPText
 from minidiff.controlnet import ControlNet, ControlNetConfig
 from minidiff.convert import load, read_json, save
 from minidiff.convert.files import config_of, unfilled
-from minidiff.judge import Judge
+from minidiff.judge import CLASSES, Judge
 from minidiff.pipeline import WEIGHTS
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Objective, Settings, accelerator, sample_generators, training_loop
@@ -239,6 +239,8 @@ def main(argv: list[str] | None = None) -> None:
     card |= {name: value for name, value in vars(args).items() if name in SAME}
     if args.model == "clip":
         card["words"] = list(data.WORDS)  # that its texts were taught
+    if args.model == "judge":
+        card["classes"] = CLASSES  # what the numbers that it answers with stand for
     taught = history(card_of(args.weights / "clip.safetensors")) if card.get("tune_text") else []
 
     machine = accelerator(args.device, args.parts)
