@@ -10,8 +10,8 @@ mistakes of `minidiff/checks/`, the message is that mistake's sentence; otherwis
 answer differs. None of these functions raises; only a real Ctrl-C passes. `python -m minidiff.check` checks notebooks.
 """
 
+import contextlib
 import html
-import importlib
 import inspect
 import itertools
 import random
@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 import torch
 
-from minidiff.checks import Exercise
-from minidiff.checks.attempt import CapturedOutput, Verdict, call, said, shown
+from minidiff.checks import exercises
+from minidiff.checks.attempt import Verdict, call, said, shown
 from minidiff.checks.compare import difference, kind_of, unlike
+from minidiff.checks.senses import leaves_device, lost_gradient, randomness, without_effect
 
 _results, _hints_given = {}, {}
 
@@ -47,29 +48,21 @@ class Result:
         """Nothing: check has shown it already."""
 
 
-def exercises(lesson: int) -> dict[str, Exercise]:
-    """A lesson's exercises by number, in order. ValueError if it has none."""
-    try:
-        return importlib.import_module(f"minidiff.checks.lesson{int(lesson):02d}").EXERCISES
-    except ImportError:
-        raise ValueError(f"got lesson {lesson}, expected one that has exercises") from None
-
-
 def check(number: str = "", *answers, seed: int | None = None) -> Result:
     """Check the answers to an exercise, show the result and return it. A `seed` gives the same inputs each time."""
-    number, output = str(number), CapturedOutput()
+    number, printed = str(number), []
     try:
         exercise = _exercise(number)
         generator = torch.Generator().manual_seed(random.SystemRandom().randrange(2**31) if seed is None else seed)
-        with torch.device("cpu"):  # whatever the notebook's default is: the inputs are there
-            _examine(exercise, _named(exercise, answers), generator, output)
-        status, message = "passed", ""
+        with _on_cpu():
+            message = _examine(exercise, _named(exercise, answers), generator, printed)
+        status = "passed"
     except Verdict as verdict:
         status, message = verdict.args
     except Exception as error:
         status, message = "not right yet", f"the check itself failed, which is not your fault: {said(error)}"
-    if output.count and status != "to do":
-        message += f"\nIt also printed {output.count:,} characters, which are not shown here."
+    if sum(printed) and status != "to do":
+        message += f"\nIt also printed {sum(printed):,} characters, which are not shown here."
     result = _results[number] = Result(number, status, message.strip())
     _show(status, str(result))
     return result
@@ -116,6 +109,11 @@ def _exercise(number):
         raise Verdict("to do", f"got {number!r}, expected one of {', '.join(of_lesson)}") from None
 
 
+def _on_cpu():
+    """The inputs are on the CPU, whatever the notebook's default device is."""
+    return contextlib.nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+
+
 def _named(exercise, answers):
     """The answers by the name of what was asked for."""
     names = list(exercise.reference)
@@ -132,37 +130,86 @@ def _named(exercise, answers):
     return dict(zip(names, answers, strict=True))
 
 
-def _examine(exercise, answers, generator, output):
-    """Raise Verdict unless the answers are right."""
-    results = []
+def _examine(exercise, answers, generator, printed):
+    """Raise Verdict unless the answers are right. Gives what a reader should know though they are.
+
+    How many characters each call printed goes into the list `printed`.
+    """
+    results, first = [], []
     for _, group in itertools.groupby(exercise.cases(generator), key=lambda case: case.name):
         cases = list(group)
-        got = [call(answers, case, output) for case in cases]
+        got = [call(answers, case) for case in cases]
         expected = [call(exercise.reference, case) for case in cases]
-        if not unlike(got[0], expected[0]) and difference(call(answers, cases[0], output), got[0], exercise.atol):
-            text = "gives another result when it is called again with the same input; only its arguments may matter"
-            raise Verdict("not right yet", f"{shown(cases[0])} {text}")
-        compare = unlike if exercise.properties else difference
-        differences = [compare(*pair, exercise.atol) for pair in zip(got, expected, strict=True)]
-        if any(differences):
-            for mistake in exercise.mistakes:
-                if _is(mistake, exercise, cases, got):
-                    raise Verdict("not right yet", mistake.sentence)
-            case, text = next(pair for pair in zip(cases, differences, strict=True) if pair[1])
-            raise Verdict("not right yet", f"{shown(case)}: {text}")
-        results += zip(cases, got, strict=True)
+        printed += [attempt.printed for attempt in got]
+        if text := _wrong(exercise, answers, cases, got, expected):
+            raise Verdict(*text)
+        results += [(case, attempt.value) for case, attempt in zip(cases, got, strict=True)]
+        first.append(cases[0])
     for sentence, holds in exercise.properties:
         if not holds(results):
             raise Verdict("not right yet", sentence)
+    return next(filter(None, (leaves_device(answers, exercise.reference, case) for case in first)), "")
+
+
+def _wrong(exercise, answers, cases, got, expected):
+    """What is wrong with these results: (status, message), or None. What is certain comes first."""
+    compare = unlike if exercise.properties else difference
+    pairs = list(zip(cases, got, expected, strict=True))
+    if unwritten := next((attempt for attempt in got if attempt.todo), None):
+        return "to do", unwritten.stopped
+    if all(_nothing(attempt, right) for _, attempt, right in pairs):
+        return _unfinished(cases[0], got[0])
+    wrong = [
+        (case, attempt.stopped or compare(attempt.value, right.value, exercise.atol))
+        for case, attempt, right in pairs
+        if attempt.stopped or compare(attempt.value, right.value, exercise.atol)
+    ]
+    again = call(answers, cases[0])
+    if wrong:
+        for mistake in exercise.mistakes:
+            if _is(mistake, exercise, cases, got):
+                return "not right yet", mistake.sentence
+    for case, attempt in zip(cases, got, strict=True):
+        if attempt.misdeed:
+            return "not right yet", f"{case.name} {attempt.misdeed}"
+    if not got[0].stopped and (text := randomness(got[0], again, exercise.atol)):
+        ignored = without_effect(answers, exercise.reference, cases) if wrong else []
+        use = f". Use {' and '.join(ignored)}" if ignored else ""
+        return "not right yet", f"{cases[0].name} {text}{use}"
+    if wrong:
+        case, text = wrong[0]
+        colon = " " if got[cases.index(case)].stopped else ": "
+        if not got[0].stopped and (ignored := without_effect(answers, exercise.reference, cases)):
+            text += f"\nIt comes out the same whatever {' and '.join(ignored)} {'are' if ignored[1:] else 'is'}."
+        return "not right yet", f"{shown(case)}{colon}{text}"
+    if exercise.learns and (text := lost_gradient(answers, exercise.reference, cases[0], exercise.learns)):
+        return "not right yet", f"{shown(cases[0])}: {text}"
+    return None
+
+
+def _nothing(attempt, right):
+    unfinished = attempt.value is None or attempt.value is ... or attempt.value is NotImplemented
+    return unfinished and not attempt.stopped and right.value is not None
+
+
+def _unfinished(case, attempt):
+    if attempt.printed:
+        return "not right yet", f"{case.name} prints something and returns nothing: return it instead"
+    what = "prints" if case.printed else "gives"
+    return "to do", f"{case.name} {what} nothing yet: it is unfinished" + ", or a `return` is missing" * (
+        what == "gives"
+    )
 
 
 def _is(mistake, exercise, cases, got):
-    """Whether these results are those of a named mistake."""
-    answers = exercise.reference | mistake.answers
-    try:
-        return not any(difference(g, call(answers, case), exercise.atol) for g, case in zip(got, cases, strict=True))
-    except Verdict:  # this mistake is another than a wrong result
-        return False
+    """Whether a named mistake gives the same in every case: the same values, the same errors."""
+    for case, attempt in zip(cases, got, strict=True):
+        theirs = call(mistake.answers, case)
+        if theirs.stopped.partition("\n")[0] != attempt.stopped.partition("\n")[0]:
+            return False
+        if not attempt.stopped and difference(attempt.value, theirs.value, exercise.atol):
+            return False
+    return True
 
 
 _LOOK = {  # a sign, for who sees no colours, and one of the colours of Okabe and Ito, which most people tell apart

@@ -2,22 +2,24 @@
 
 import contextlib
 import copy
+import inspect
 import io
+import itertools
 import random
 import signal
 import sysconfig
 import textwrap
 import threading
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from minidiff.checks.compare import brief, difference
+from minidiff.checks.compare import brief, difference, kind_of
 
 SECONDS = 5  # what one call may take
-MUTATES = "changes its input in place: make a new tensor instead (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"
 
 
 class Verdict(Exception):
@@ -28,41 +30,89 @@ class _TooLong(BaseException):  # no Exception, so that an answer's own `except 
     pass
 
 
-def call(answers, case, output=None):
-    """What one call returns, or what is read from its printing; `output` counts that.
+@dataclass
+class Attempt:
+    """What came of a call.
 
-    Raises Verdict if the answer is unfinished or does what none may do, and KeyboardInterrupt; nothing else.
+    value     what it returned, or what was read from that or from what it printed
+    stopped   the error that ended it, in words, or that it is unfinished or took too long; "" if none
+    misdeed   what it did beside, in words: it changed its input; "" if nothing
+    printed   how many characters it printed, unless they were asked for
+    states    the states of torch's, NumPy's and Python's random numbers, before and after
     """
-    head, _, method = case.name.partition(".")
-    made_with, args, mine = *copy.deepcopy((case.made_with, case.args)), CapturedOutput()
+
+    value: object = None
+    stopped: str = ""
+    todo: bool = False
+    misdeed: str = ""
+    printed: int = 0
+    states: tuple = ()
+
+    @property
+    def drew(self) -> bool:
+        """Whether it used the random numbers of the whole notebook."""
+        before, after = self.states
+        return before != after
+
+
+def call(answers, case, seed=None) -> Attempt:
+    """One call of one of the answers, in words if it fails. Nothing is raised but KeyboardInterrupt.
+
+    With a `seed` the random numbers of the whole notebook are those of that seed; else they are new.
+    """
+    made_with, args, paper, attempt = *copy.deepcopy((case.made_with, case.args)), CapturedOutput(), Attempt()
+    returned = None
     try:
-        with _watched_randomness() as touched, contextlib.redirect_stdout(mine), contextlib.redirect_stderr(mine):
-            with _limit():
-                value = getattr(answers[head](*made_with), method)(*args) if method else answers[head](*args)
-                value = case.read(value) if case.read and value is not None else value
+        with _own_randomness(seed) as attempt.states, quiet(paper), _limit():
+            returned = made(answers, case, made_with, args)
+            attempt.value = _kept(case.read(returned) if case.read and returned is not None else returned)
     except _TooLong:
-        text = f"{shown(case)} takes longer than {SECONDS} seconds: is there a loop that never ends?"
-        raise Verdict("not right yet", text) from None
+        attempt.stopped = f"takes longer than {SECONDS} seconds: is there a loop that never ends?"
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: exit() in an answer must not end the notebook
-        if isinstance(error, NotImplementedError) and not error.args:  # torch's own has a text
-            raise Verdict("to do", f"{case.name} is not written yet") from None
-        raise Verdict("not right yet", f"{shown(case)} stopped with {said(error)}") from None
-    finally:
-        if output and not case.printed:
-            output.count += mine.count
-    if value is None or value is ... or value is NotImplemented:
-        if not mine.count:
-            raise Verdict("to do", f"{case.name} gives nothing yet: it is unfinished, or a `return` is missing")
-        if not case.printed:
-            raise Verdict("not right yet", f"{case.name} prints something and returns nothing: return it instead")
-    if touched():
-        text = "draws from the random numbers of the whole notebook or sets a seed, so later cells would see other ones"
-        raise Verdict("not right yet", f"{case.name} {text}")
-    if difference((made_with, args), (case.made_with, case.args), 0):
-        raise Verdict("not right yet", f"{case.name} {MUTATES}")
-    return case.printed(mine.getvalue()) if case.printed else _kept(value)
+        attempt.todo = isinstance(error, NotImplementedError) and not error.args  # torch's own has a text
+        attempt.stopped = f"stopped with {said(error)}"
+        if attempt.todo:
+            attempt.stopped = f"{_own_frames(error)[-1].name} is not written yet"
+        elif returned is not None and not own_line(error):
+            attempt.stopped = f"gave {kind_of(returned)}, and using that {attempt.stopped}"
+    if case.printed:
+        attempt.value = case.printed(paper.getvalue()) if paper.count else None
+    else:
+        attempt.printed = paper.count
+    if not attempt.stopped:
+        attempt.misdeed = _changed(parameters(answers, case), (*made_with, *args), (*case.made_with, *case.args))
+    return attempt
+
+
+def parameters(answers, case) -> list[str]:
+    """What the arguments of a case are called: those that the class is made with, then those of the call."""
+    head, _, member = case.name.partition(".")
+    function = getattr(answers[head], member, None) if member else answers[head]
+    names = list(inspect.signature(answers[head]).parameters)[: len(case.made_with)] if member else []
+    own = list(inspect.signature(function).parameters) if callable(function) else []
+    return [*names, *own[bool(member) :][: len(case.args)]]
+
+
+def made(answers, case, made_with, args):
+    """What the call of a case gives, with these arguments in place of its own."""
+    head, _, member = case.name.partition(".")
+    if not member:
+        return answers[head](*args)
+    member = getattr(answers[head](*made_with), member)
+    return member(*args) if callable(member) else member
+
+
+def _changed(names, after, before):
+    """Which of the arguments are others after the call, in words, or ""."""
+    for name, changed, was in itertools.zip_longest(names, after, before):
+        if difference(changed, was, 0):
+            better = {torch.Tensor: "make a new tensor (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"}
+            better |= {list: "work on a copy, list(...)", dict: "work on a copy, dict(...)"}
+            kind = next((kind for kind in better if isinstance(was, kind)), None)
+            return f"changes {name or 'what'}, which it is given: {better.get(kind, 'leave it as it is')}"
+    return ""
 
 
 def _kept(value):
@@ -86,6 +136,14 @@ class CapturedOutput(io.StringIO):
 
 
 @contextlib.contextmanager
+def quiet(paper=None):
+    """Inside, what is printed goes to `paper`, or nowhere."""
+    paper = CapturedOutput() if paper is None else paper
+    with contextlib.redirect_stdout(paper), contextlib.redirect_stderr(paper):
+        yield
+
+
+@contextlib.contextmanager
 def _limit():
     """Raises _TooLong after SECONDS; no limit on Windows and outside the main thread, which have no such signal."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
@@ -104,38 +162,37 @@ def _limit():
         signal.signal(signal.SIGALRM, handler or signal.SIG_DFL)
 
 
+def _states():
+    """Of torch, NumPy and Python, in a form that can be compared."""
+    numpy = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), (numpy[1].tobytes(), *numpy[2:]), random.getstate()
+
+
 @contextlib.contextmanager
-def _watched_randomness():
-    """Gives a function that says whether the global random states were used; puts them back as they were."""
-
-    def states():
-        return torch.get_rng_state(), np.random.get_state(), random.getstate()
-
-    before, end = states(), []
-    fresh = random.SystemRandom().randrange(2**31)  # else an answer that sets the seed already in force goes unseen
-    torch.default_generator.manual_seed(fresh)  # torch.manual_seed would reach into the GPU's states too
-    np.random.seed(fresh)
-    random.seed(fresh)
-    start = states()
-
-    def touched():
-        same = torch.equal(start[0], end[0]) and all(map(np.array_equal, start[1], end[1])) and start[2] == end[2]
-        return not same
-
+def _own_randomness(seed):
+    """Inside, the global random states are fresh; afterwards they are as they were. Gives [before], then [, after]."""
+    kept, states = (torch.get_rng_state(), np.random.get_state(), random.getstate()), []
+    seed = random.SystemRandom().randrange(2**31) if seed is None else seed
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach into the GPU's states too
+    np.random.seed(seed)
+    random.seed(seed)
+    states.append(_states())
     try:
-        yield touched
+        yield states
     finally:
-        end += states()
-        torch.set_rng_state(before[0])
-        np.random.set_state(before[1])
-        random.setstate(before[2])
+        states.append(_states())
+        torch.set_rng_state(kept[0])
+        np.random.set_state(kept[1])
+        random.setstate(kept[2])
 
 
 def shown(case):
     """A call as a reader would write it, with tensors by their shapes."""
-    head, dot, method = case.name.partition(".")
-    made = f"({', '.join(map(brief, case.made_with))})" if case.made_with else ""
-    return f"{head}{made}{dot}{method}({', '.join(map(brief, case.args))})"
+    head, dot, member = case.name.partition(".")
+    made = f"({', '.join(map(brief, case.made_with))})" if dot else ""
+    if dot and not case.args and not case.printed:  # a method without arguments looks like what a class keeps
+        return f"{head}{made}.{member}"
+    return f"{head}{made}{dot}{member}({', '.join(map(brief, case.args))})"
 
 
 _NOT_THEIRS = (*(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")), str(Path(__file__).parents[1]))
@@ -147,6 +204,15 @@ def said(error):
         text = textwrap.shorten(f"{type(error).__name__}: {error}".rstrip(": "), 300)
     except Exception:  # an error whose own text fails
         text = type(error).__name__
+    return text + own_line(error)
+
+
+def own_line(error):
+    """Where in the reader's own code an error arose: a line of text, or "" if it was elsewhere."""
+    own = _own_frames(error)
+    return f"\nin line {own[-1].lineno} of {own[-1].name}: {own[-1].line}" if own else ""
+
+
+def _own_frames(error):
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((*_NOT_THEIRS, "<frozen"))]
-    return text + (f"\nin line {own[-1].lineno} of {own[-1].name}: {own[-1].line}" if own else "")
+    return [frame for frame in frames if not frame.filename.startswith((*_NOT_THEIRS, "<frozen"))]

@@ -1,6 +1,7 @@
 """How a result differs from the expected one, in words for a reader."""
 
 import inspect
+import itertools
 import math
 import textwrap
 from numbers import Integral, Real
@@ -11,12 +12,18 @@ import torch
 RTOL = 1e-5
 
 
+class Printed(dict):
+    """What was read from a printed table: the numbers of each line, by the words that the line has to hold."""
+
+
 def difference(got, expected, atol: float) -> str:
     """How `got` differs from `expected`, or "". Exactly, if atol is 0."""
     if text := unlike(got, expected):
         return text
     if isinstance(expected, torch.nn.Module):
         return difference(dict(got.state_dict()), dict(expected.state_dict()), atol)
+    if isinstance(expected, Printed):
+        return _printed(got, expected, atol)
     if isinstance(expected, (tuple, list, dict)):
         items = expected.items() if isinstance(expected, dict) else enumerate(expected)
         texts = ((i, difference(got[i], e, atol)) for i, e in items)
@@ -24,30 +31,39 @@ def difference(got, expected, atol: float) -> str:
     if isinstance(expected, Real) and not isinstance(expected, bool):
         same = math.isclose(got, expected, rel_tol=RTOL if atol else 0, abs_tol=atol)
         same = same or (math.isnan(got) and math.isnan(expected))
-        return "" if same else f"got {got:.6g}, expected {expected:.6g}"
+        return "" if same else f"got {_number(got)}, expected {_number(expected)}"
     if not isinstance(expected, torch.Tensor):
         return "" if got == expected else f"got {brief(got)}, expected {brief(expected)}"
     if torch.equal(got, expected):  # most are, such as every weight of a model that a call left alone
         return ""
     if atol and expected.dtype != torch.float64:
         atol = max(atol, 1e-5)
-    return _entries(got.double().cpu(), expected.double().cpu(), atol)
+    rtol = 1e-9 if expected.dtype == torch.float64 else RTOL
+    return _entries(got.double().cpu(), expected.double().cpu(), atol, rtol)
 
 
 def unlike(got, expected, atol=None) -> str:
     """How `got` differs from `expected` in kind, dtype, device or shape, or ""."""
     if isinstance(expected, torch.Tensor):
         if not isinstance(got, torch.Tensor):
+            if isinstance(got, Real) and not isinstance(got, np.generic):
+                return f"got {kind_of(got)}, expected a torch tensor: without .item() or float(...), gradients flow on"
             advice = "use torch's functions" + (", not numpy's" if isinstance(got, (np.ndarray, np.generic)) else "")
             return f"got {kind_of(got)}, expected a torch tensor: {advice}, or end with torch.as_tensor(...)"
         if got.dtype != expected.dtype:
-            return f"got dtype {got.dtype}, expected {expected.dtype}: give dtype= where it begins, or use .to(...)"
+            advice = "give dtype= where it begins, or use .to(...)"
+            if got.is_floating_point() != expected.is_floating_point():
+                wanted = "numbers with a fraction" if expected.is_floating_point() else "whole numbers, such as indices"
+                advice = "these are yes or no" if expected.dtype == torch.bool else f"these are {wanted}"
+            return f"got dtype {got.dtype}, expected {expected.dtype}: {advice}"
         if got.device != expected.device:
             return f"got a tensor on {got.device}, expected {expected.device}, where the input is"
         if got.shape != expected.shape:
             text = f"got shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
             return text + (", with the same number of entries" if got.numel() == expected.numel() else "")
         return ""
+    if expected is None or got is None:
+        return "" if got is expected else f"got {'None' if got is None else brief(got)}, expected {_short(expected)}"
     for kind, name, convert in ((bool, "a bool", bool), (Integral, "a whole number", int), (Real, "a float", float)):
         if isinstance(expected, kind):
             right = isinstance(got, kind) and (kind is bool or not isinstance(got, bool))
@@ -59,11 +75,11 @@ def unlike(got, expected, atol=None) -> str:
     return "" if isinstance(got, type(expected)) else f"got {kind_of(got)}, expected {kind_of(expected)}"
 
 
-def _entries(got, expected, atol):
+def _entries(got, expected, atol, rtol):
     """How the entries of two float64 tensors of one shape differ, or ""."""
 
     def close(a, b):
-        return torch.isclose(a, b, RTOL if atol else 0, atol, equal_nan=True)
+        return torch.isclose(a, b, rtol if atol else 0, atol, equal_nan=True)
 
     bad = ~close(got, expected)
     if not bad.any():
@@ -72,23 +88,64 @@ def _entries(got, expected, atol):
     if odd.any():
         return f"{int(odd.sum())} of {got.numel()} entries are nan or infinite, the first {_at(odd)}"
     if got.numel() > 1:  # what is true of every entry says more than the first one
-        factor, shift = (got * expected).sum() / (expected * expected).sum(), (got - expected).mean()
-        for text, b in (
-            ("every entry is 0", 0 * expected),
-            ("every entry has the wrong sign", -expected),
-            (f"every entry is {factor:.4g} times what it should be", factor * expected),
-            (f"every entry is too {'large' if shift > 0 else 'small'} by {abs(shift):.4g}", expected + shift),
-            ("the entries are right, but in reverse order", expected.flip(0) if expected.ndim else expected),
-        ):
-            if close(got, b).all():
+        for text, b in _changes(got, expected):
+            if b.shape == got.shape and close(got, b).all():
                 return text
-    values = f"got {got[bad][0]:.6g}, expected {expected[bad][0]:.6g}"
+    values = f"got {_number(got[bad][0])}, expected {_number(expected[bad][0])}"
     return f"{int(bad.sum())} of {got.numel()} entries differ, the first {_at(bad)}: {values}" if got.ndim else values
+
+
+def _changes(got, expected):
+    """Pairs of a sentence and what would come out if it were true."""
+    factor, shift = (got * expected).sum() / (expected * expected).sum(), (got - expected).mean()
+    yield "every entry is 0", 0 * expected
+    yield f"every entry is {_number(got.flatten()[0])}", got.flatten()[0].expand(got.shape)
+    yield "every entry has the wrong sign", -expected
+    yield f"every entry is {_number(factor)} times what it should be", factor * expected
+    yield f"every entry is too {'large' if shift > 0 else 'small'} by {_number(abs(shift))}", expected + shift
+    yield "every entry is 1 minus what it should be", 1 - expected
+    yield "every entry is 1 divided by what it should be", 1 / expected
+    yield "every entry is the square of what it should be", expected * expected
+    yield "every entry is the root of what it should be", expected.clamp(min=0).sqrt()
+    for axis, size in enumerate(expected.shape):
+        where = f" along axis {axis} (0 is the first)" if expected.ndim > 1 else ""
+        yield f"the entries are right, but in reverse order{where}", expected.flip(axis)
+        for by in {1, -1, size // 2}:
+            after = f"{abs(by)} place{'s' * (abs(by) > 1)} too {'late' if by > 0 else 'early'}{where}"
+            yield f"the entries are right, but stand {after}, the last ones at the other end", expected.roll(by, axis)
+    for i, j in itertools.combinations(range(expected.ndim), 2):
+        yield f"the entries are right, but axes {i} and {j} are exchanged (0 is the first)", expected.transpose(i, j)
+    if sorted(got.flatten().tolist()) == sorted(expected.flatten().tolist()):
+        yield "the right numbers, but in another order", got
+
+
+def _number(x):
+    """A number in so many digits that it does not look like 0 or 1 unless it is."""
+    x = float(x)
+    return next(text for digits in (4, 6, 9, 17) if float(text := f"{x:.{digits}g}") not in (0, 1) or float(text) == x)
+
+
+def _printed(got, expected, atol):
+    """How a printed table differs from the expected one."""
+    for words, numbers in expected.items():
+        found = got[words]
+        if found is None:
+            return f"there is no line with {words!r}" + " and numbers" * bool(numbers)
+        for i, number in enumerate(numbers):
+            if i >= len(found):
+                return f"the line with {words!r} has {len(found)} numbers, expected {len(numbers)}"
+            if abs(found[i] - number) > atol and str(found[i]) != str(float(number)):
+                return f"number {i + 1} in the line with {words!r}: got {found[i]:.10g}, expected {number:.6g}"
+    return ""
 
 
 def _at(mask):
     index = mask.nonzero()[0].tolist()
     return f"at index {index[0] if len(index) == 1 else index}"
+
+
+def _short(value):
+    return "None" if value is None else brief(value)
 
 
 def kind_of(value) -> str:

@@ -1,8 +1,11 @@
-"""What the lessons' cases and mistakes are made of."""
+"""What the exercises' cases are made of."""
+
+import math
+import re
 
 import torch
 
-from minidiff.checks import Mistake
+from minidiff.checks.compare import Printed
 from minidiff.schedule import Discrete
 
 
@@ -27,14 +30,39 @@ def random_alpha_bars(g, T):
     return Discrete(betas(g, T)).alpha_bar
 
 
-def mistakes(name, *named):
-    """Mistakes in one function, from (name, sentence, function)."""
-    return tuple(Mistake(f"{name}: {which}", sentence, {name: wrong}) for which, sentence, wrong in named)
+def columns(a, x):
+    """The numbers a, (B,), one a sample: shaped to multiply x of shape (B, ...)."""
+    return a.to(x).reshape(-1, *[1] * (x.ndim - 1))
 
 
-def methods(base, name, *named):
-    """Mistakes in one method of a class, from (name, sentence, method)."""
-    return tuple(
-        Mistake(f"{name}: {which}", sentence, {base.__name__: type("Wrong", (base,), {name: wrong})})
-        for which, sentence, wrong in named
-    )
+def table(*lines):
+    """Reads a printed table: for each (words, numbers, tolerance), the numbers of the line that has these words.
+
+    Numbers within the tolerance of the wanted ones are taken for them. A line may hold others besides, but the wanted
+    ones have to stand in it in their order. Words are looked for as whole words, in small letters; thousands may be
+    separated by commas.
+    """
+
+    def read(text):
+        text = re.sub(r"(?<=\d)[,_](?=\d{3})", "", text.lower())
+        rows = [(line, list(map(float, _NUMBER.findall(line)))) for line in text.splitlines()]
+        return Printed({words: _best(rows, words, *wanted) for words, *wanted in lines})
+
+    return read
+
+
+_NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?|\bnan\b|[-−]?\binf\b")
+
+
+def _best(rows, words, numbers, tolerance):
+    """Of the lines with these words the numbers of the first that has the wanted ones, else of the first with most."""
+    found = [found for line, found in rows if re.search(rf"(?<![\w.]){re.escape(words)}(?![\w.])", line)]
+    for row in found:
+        rest = iter(row)
+        if all(any(_near(f, n, tolerance) for f in rest) for n in numbers):
+            return list(numbers)
+    return max(found, key=len, default=None)
+
+
+def _near(found, wanted, tolerance):
+    return abs(found - wanted) <= tolerance or found == wanted or math.isnan(found) and math.isnan(wanted)
