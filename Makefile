@@ -19,7 +19,7 @@ PROMPTS = \
 	"silhouette of bicycle on orange" \
 	"penguin at right in snow"
 
-.PHONY: help venv lab demo browser lint test quick notebooks slides site wheel bounds clean
+.PHONY: help venv lab demo browser lint test quick checks notebooks slides site wheel bounds clean
 
 help: ## list the targets
 	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,9 @@ quick: lint ## lint, then run what is fast: no notebook, no browser
 	$(PYTEST) --dist worksteal tests -m "not slow"
 
 notebooks: export MINIDIFF_SCALE = laptop
+checks: $(STAMP) ## try all that is known to be right or wrong on the checks of exercises that changed
+	$(PY) tools/checks.py
+
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
 	$(PY) tools/notebooks.py
 

@@ -157,13 +157,12 @@ def _wrong(exercise, answers, cases, got, expected):
     pairs = list(zip(cases, got, expected, strict=True))
     if unwritten := next((attempt for attempt in got if attempt.todo), None):
         return "to do", unwritten.stopped
-    if all(_nothing(attempt, right) for _, attempt, right in pairs):
+    if all(map(_nothing, got)) and not all(map(_nothing, expected)):
         return _unfinished(cases[0], got[0])
-    wrong = [
-        (case, attempt.stopped or compare(attempt.value, right.value, exercise.atol))
-        for case, attempt, right in pairs
-        if attempt.stopped or compare(attempt.value, right.value, exercise.atol)
-    ]
+    wrong = []
+    for case, attempt, right in pairs:
+        if text := attempt.stopped or compare(attempt.value, right.value, exercise.atol):
+            wrong.append((case, text, " " if attempt.stopped else ": "))
     again = call(answers, cases[0])
     if wrong:
         for mistake in exercise.mistakes:
@@ -177,8 +176,7 @@ def _wrong(exercise, answers, cases, got, expected):
         use = f". Use {' and '.join(ignored)}" if ignored else ""
         return "not right yet", f"{cases[0].name} {text}{use}"
     if wrong:
-        case, text = wrong[0]
-        colon = " " if got[cases.index(case)].stopped else ": "
+        case, text, colon = wrong[0]
         if not got[0].stopped and (ignored := without_effect(answers, exercise.reference, cases)):
             text += f"\nIt comes out the same whatever {' and '.join(ignored)} {'are' if ignored[1:] else 'is'}."
         return "not right yet", f"{shown(case)}{colon}{text}"
@@ -187,9 +185,8 @@ def _wrong(exercise, answers, cases, got, expected):
     return None
 
 
-def _nothing(attempt, right):
-    unfinished = attempt.value is None or attempt.value is ... or attempt.value is NotImplemented
-    return unfinished and not attempt.stopped and right.value is not None
+def _nothing(attempt):
+    return not attempt.stopped and (attempt.value is None or attempt.value is ... or attempt.value is NotImplemented)
 
 
 def _unfinished(case, attempt):

@@ -4,7 +4,7 @@ import random
 import sys
 import threading
 import time
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +12,10 @@ import torch
 
 from minidiff import check as engine
 from minidiff.check import check, hint, passed, summary
-from minidiff.checks import Case, Exercise, Mistake, attempt
-from minidiff.checks.compare import difference
+from minidiff.checks import Case, Exercise, Variant, attempt, blocks, exercises
+from minidiff.checks.compare import Printed, difference
+from minidiff.checks.parts import table
+from minidiff.checks.solution import Solution, needed
 
 calls = []
 
@@ -28,6 +30,8 @@ def cases(g):
 
 
 class Counter:
+    start = 1
+
     def count(self, n):
         return n + 1
 
@@ -35,30 +39,41 @@ class Counter:
         print("the answer is 42")
 
 
-TOY = Exercise(
-    title="mix",
-    reference={"mix": right},
-    cases=cases,
-    mistakes=(
-        Mistake("mutates", attempt.MUTATES, {"mix": lambda a, b: a.mul_(3) + b}),
-        Mistake("swaps", "You swapped a and b.", {"mix": lambda a, b: 3 * b + a}),
-    ),
+def made(title, reference, cases, *mistakes, **options):
+    """An exercise whose solution stands here; mistakes are pairs of a sentence and answers."""
+    solution = SimpleNamespace(answers=reference, variant=lambda edit, known: reference | known[edit])
+    named = tuple(Variant(sentence, sentence, solution, {sentence: answers}) for sentence, answers in mistakes)
+    return Exercise("98", title, solution, cases, mistakes=named, **{"hints": ("none",)} | options)
+
+
+TOY = made(
+    "mix",
+    {"mix": right},
+    cases,
+    ("You swapped a and b.", {"mix": lambda a, b: 3 * b + a}),
+    ("You forgot an axis.", {"mix": lambda a, b: torch.cat([right(a, b), b[None]])}),
     hints=("first", "second"),
 )
-CLASS = Exercise(
-    title="counter",
-    reference={"Counter": Counter},
-    cases=lambda g: [Case("Counter.count", (3,)), Case("Counter.table", (), lambda text: "42" in text)],
-    mistakes=(),
-    hints=("none",),
+CLASS = made(
+    "counter",
+    {"Counter": Counter},
+    lambda g: [
+        Case("Counter.start"),
+        Case("Counter.count", (3,)),
+        Case("Counter.table", (), table(("answer", [42], 0.5))),
+    ],
 )
-OPEN = Exercise(
-    title="any even number",
-    reference={"even": lambda: 2},
-    cases=lambda g: [Case("even", ())],
-    mistakes=(),
-    hints=("none",),
+OPEN = made(
+    "any even number",
+    {"even": lambda: 2},
+    lambda g: [Case("even", ())],
     properties=(("It is odd.", lambda results: all(value % 2 == 0 for _, value in results)),),
+)
+NOISE = made(
+    "noise that is given, and None where it is 0",
+    {"noisy": lambda x, eps: x + eps if x.any() else None},
+    lambda g: [Case("noisy", (x, torch.randn(4, generator=g))) for x in (torch.ones(4), torch.zeros(4))],
+    learns=("eps",),
 )
 
 
@@ -76,17 +91,14 @@ def slope(loss):
 
 
 WEIGHT = torch.tensor(2.0, requires_grad=True)
-MODULE = Exercise(
-    title="a class made with arguments, a module among them; and the gradient of what is returned",
-    reference={"Line": Line, "loss": lambda layers, x: WEIGHT * layers[0](x).mean()},
-    cases=lambda g: [
+MODULE = made(
+    "a class made with arguments, a module among them; and the gradient of what is returned",
+    {"Line": Line, "loss": lambda layers, x: WEIGHT * layers[0](x).mean()},
+    lambda g: [
         Case("Line.at", (torch.randn(4, 3, generator=g),), made_with=(_whole(g), torch.nn.Linear(3, 2))),
         Case("loss", ([torch.nn.Linear(3, 2)], torch.randn(4, 3, generator=g)), read=slope),
     ],
-    mistakes=(
-        Mistake("detaches", "It is cut off.", {"loss": lambda layers, x: (WEIGHT * layers[0](x).mean()).detach()}),
-    ),
-    hints=("none",),
+    ("It is cut off.", {"loss": lambda layers, x: (WEIGHT * layers[0](x).mean()).detach()}),
 )
 
 
@@ -96,9 +108,8 @@ def _whole(g):
 
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
-    lesson = ModuleType("minidiff.checks.lesson98")
-    lesson.EXERCISES = {"98.1": TOY, "98.2": CLASS, "98.3": OPEN, "98.4": MODULE}
-    monkeypatch.setitem(sys.modules, lesson.__name__, lesson)
+    toys = {"98.1": TOY, "98.2": CLASS, "98.3": OPEN, "98.4": MODULE, "98.5": NOISE}
+    monkeypatch.setattr(engine, "exercises", lambda lesson: toys if lesson == "98" else exercises(lesson))
     monkeypatch.setattr(engine, "_results", {})
     monkeypatch.setattr(engine, "_hints_given", {})
     calls.clear()
@@ -241,7 +252,7 @@ def test_printing_is_captured_and_told(capsys):
             print("noise")
         return right(a, b)
 
-    assert "printed 54,000 characters" in str(check("98.1", answer))
+    assert "printed 36,000 characters" in str(check("98.1", answer))
     assert "noise" not in capsys.readouterr().out
 
 
@@ -250,7 +261,7 @@ def test_printing_for_returning_is_told():
 
 
 def test_changing_the_input_is_told():
-    says(lambda a, b: a.mul_(3).add_(b), "changes its input in place")
+    says(lambda a, b: a.mul_(3).add_(b), "mix changes a, which it is given: make a new tensor")
 
 
 def test_a_view_of_the_input_is_compared_as_it_was():
@@ -282,17 +293,56 @@ def draws(a, b):
     return right(a, b)
 
 
-@pytest.mark.parametrize("answer", [seeds_torch, seeds_numpy, seeds_python, draws])
-def test_the_global_random_state_is_guarded_and_put_back(answer):
+def numbers():
+    return torch.rand(1), np.random.rand(), random.random()
+
+
+def in_force():
     torch.manual_seed(0)  # the very seed the answer sets
     np.random.seed(0)
     random.seed(0)
-    expected = torch.rand(1), np.random.rand(), random.random()
-    torch.manual_seed(0)
-    np.random.seed(0)
-    random.seed(0)
-    says(answer, "sets a seed")
-    assert (torch.rand(1), np.random.rand(), random.random()) == expected
+
+
+@pytest.mark.parametrize("answer", [seeds_torch, seeds_numpy, seeds_python, draws])
+def test_the_global_random_state_is_guarded_and_put_back(answer):
+    in_force()
+    expected = numbers()
+    in_force()
+    if answer is draws:  # a layer that is filled anew draws numbers, and hurts nobody
+        assert check("98.1", answer)
+    else:
+        says(answer, "mix sets a seed of the whole notebook")
+    assert numbers() == expected
+
+
+def test_noise_of_ones_own_is_told_and_what_was_given_is_named():
+    says(lambda x, eps: x + torch.randn(4), "noisy draws random numbers of its own", "Use eps", number="98.5")
+    generator = "It comes out the same whatever eps is"
+    says(lambda x, eps: x + torch.randn(4, generator=torch.Generator().manual_seed(1)), generator, number="98.5")
+
+
+def test_none_is_an_answer_where_it_is_asked_for():
+    assert check("98.5", lambda x, eps: x + eps if x.any() else None)
+    says(lambda x, eps: x + eps, "got float32 tensor (4,), expected None", number="98.5")
+    says(lambda x, eps: None if x.any() else x, "got None, expected float32 tensor (4,)", number="98.5")
+    assert says(lambda x, eps: None, "gives nothing yet", number="98.5").status == "to do"
+
+
+def test_a_gradient_has_to_reach_what_learns():
+    says(lambda x, eps: x + eps.detach() if x.any() else None, "no gradient comes back", number="98.5")
+    half = lambda x, eps: x + eps / 2 + eps.detach() / 2 if x.any() else None  # noqa: E731
+    says(half, "the gradient that reaches eps is not", number="98.5")
+
+
+def test_a_passed_answer_is_told_what_would_stop_on_a_gpu():
+    here = check("98.1", lambda a, b: a * torch.full(a.shape[-1:], 3.0, dtype=a.dtype) + b)
+    assert here and "On a GPU it would stop" in here.message and "torch.full(" in here.message
+    assert check("98.1", lambda a, b: a * torch.full_like(a, 3) + b).message == ""
+    assert check("98.1", lambda a, b: a * torch.tensor(3.0) + b).message == ""  # one number may be anywhere
+
+
+def test_a_mistake_that_stops_is_named_by_its_error():
+    assert says(lambda a, b: torch.cat([a * 3 + b, b[None]])).message == "You forgot an axis."
 
 
 def test_an_answer_that_depends_on_the_number_of_calls_is_told():
@@ -319,13 +369,14 @@ def test_what_is_no_function_is_told():
 
 def test_a_class_is_checked_method_by_method():
     assert check("98.2", Counter)
+    says(type("Other", (Counter,), {"start": 2}), "Counter().start: got 2, expected 1", number="98.2")
 
     class Half(Counter):
         def table(self):
             raise NotImplementedError
 
     assert "Counter.table is not written yet" in str(check("98.2", Half))
-    assert "has no attribute 'count'" in str(check("98.2", type("Empty", (), {})))
+    assert "has no attribute 'start'" in str(check("98.2", type("Empty", (), {})))
     late = type("Late", (Counter,), {"count": lambda self, n: torch.tensor(n + 1)})
     says(late, "got a Tensor, expected a whole number: end with int(...)", number="98.2")
     assert says(type("Quiet", (Counter,), {"table": lambda self: None}), number="98.2").status == "to do"
@@ -346,7 +397,7 @@ def test_a_class_is_made_with_arguments_modules_are_compared_and_results_are_rea
     assert str(check("98.4", Line, lambda *args: right["loss"](*args).detach())).endswith("It is cut off.")
     text = str(check("98.4", Line, lambda *args: 3 * right["loss"](*args)))
     assert "loss([Linear], float32 tensor (4, 3)): got" in text
-    assert attempt.MUTATES in str(check("98.4", Line, halves))
+    assert "loss changes layers, which it is given: work on a copy" in str(check("98.4", Line, halves))
     assert "has no attribute 'requires_grad'" in str(check("98.4", Line, lambda layers, x: 1.0))
 
 
@@ -396,11 +447,12 @@ def test_summary_lists_what_is_to_do(capsys):
     capsys.readouterr()
     summary()
     assert [line.split("  ")[:2] for line in capsys.readouterr().out.splitlines()] == [
-        ["1 of 4 passed"],
+        ["1 of 5 passed"],
         ["98.1", "passed"],
         ["98.2", "to do"],
         ["98.3", "not checked"],
         ["98.4", "not checked"],
+        ["98.5", "not checked"],
     ]
 
 
@@ -440,8 +492,51 @@ def test_a_notebook_gets_html_with_a_sign_and_escaped_text(monkeypatch):
         (torch.tensor(1.5), torch.tensor(1.0), "got 1.5, expected 1"),
         (torch.zeros(0), torch.zeros(0), ""),
         (torch.tensor([True, False]), torch.tensor([True, True]), "1 of 2 entries differ, the first at index 1"),
-        (torch.ones(2, 2), torch.tensor([[1.0, 1.0], [1.0, 3.0]]), "index [1, 1]"),
+        (torch.eye(2), torch.tensor([[1.0, 0.0], [0.0, 3.0]]), "index [1, 1]"),
+        (torch.arange(6.0).view(2, 3).flip(1), torch.arange(6.0).view(2, 3), "in reverse order along axis 1"),
+        (torch.arange(4.0).view(2, 2).T, torch.arange(4.0).view(2, 2), "axes 0 and 1 are exchanged"),
+        (torch.tensor([3.0, 1, 2]), torch.tensor([1.0, 2, 3]), "1 place too late"),
+        (torch.tensor([2.0, 1, 3]), torch.tensor([1.0, 2, 3]), "in another order"),
+        (torch.tensor([1.00002, 2.00004]), torch.tensor([1.0, 2.0]), "1.00002 times what it should be"),
+        (torch.tensor([4.0, 9.0]), torch.tensor([2.0, 3.0]), "the square of what it should be"),
+        (torch.ones(2), torch.ones(2).long(), "these are whole numbers"),
+        (Printed(a=[1.0, 3.0]), Printed(a=[1.0, 2.0]), "number 2 in the line with 'a': got 3, expected 2"),
+        (Printed(a=None), Printed(a=[1.0]), "there is no line with 'a'"),
     ],
 )
 def test_difference(got, expected, text):
     assert text in difference(got, expected, 1e-8) if text else difference(got, expected, 1e-8) == ""
+
+
+def test_a_printed_table_is_read_by_row_and_column():
+    read = table(("total", [1200, 3.5], 0.05), ("0", [0, 1], 0.5))
+    assert read("| Total: 1,200 | x | 3.46 |\n0: 1") == {"total": [1200, 3.5], "0": [0, 1]}
+    assert read("total 3.46 1200\n10: 1\n0.0: 7") == {"total": [3.46, 1200], "0": None}
+
+
+def test_edits_and_their_sentences_are_read():
+    assert blocks("""
+        a -> b
+            One line,
+            and another.
+        c := lambda x: x
+    """) == [("a -> b", "One line, and another."), ("c := lambda x: x", "")]
+
+
+TEXT = "def double(x):\n    y = 2 * x\n    return y"
+
+
+def test_an_edit_makes_another_answer():
+    solution = Solution("98.1", TEXT, ("K = 2", "import math\nL = K\nprint(undefined)"), ("double",))
+    edits = {"2 * x -> 3 * x": 9, "y = 2 * x -> y = 2 * x\\n    y += 1": 7, "double := lambda x: double(x) + n": 16}
+    edits |= {"2 * x -> 4 * x && return y -> return y / 2": 6, "2 * x -> K * L * x": 12}
+    for edit, expected in edits.items():
+        assert solution.variant(edit, {"n": 10})["double"](3) == expected
+    for edit in ("3 * x -> x", "y -> z", "no arrow"):
+        with pytest.raises(ValueError, match="times in the solution, expected 1"):
+            solution.variant(edit, {})
+
+
+def test_only_what_an_answer_needs_is_taken_from_the_cells_before_it():
+    cells = ["import math, os\nA = math.pi", "def f():\n    return A\nB = f()\n%time", "C = undefined"]
+    assert [line for node in needed("B + len([])", cells) for line in [node.lineno]] == [1, 2, 1, 3]

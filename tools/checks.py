@@ -20,7 +20,9 @@ import io
 import json
 import linecache
 import os
+import re
 import sys
+import textwrap
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -39,6 +41,8 @@ from minidiff.checks.solution import PACKAGE, code_cells
 ROOT = Path(__file__).resolve().parent.parent
 ANSWERS, RESULT, README = ROOT / "tests" / "answers.jsonl", ROOT / "tests" / "checks.json", ROOT / "exercises/README.md"
 LESSONS = sorted(int(path.name[-2:]) for path in (PACKAGE / "checks").glob("lesson[0-9][0-9]"))
+KINDS = "mistakes", "right", "foreign right", "wrong", "foreign wrong", "mutants", "equivalent"
+PLACE = re.compile(r"(<!-- mutations -->\n).*(<!-- end -->)", re.DOTALL)
 SEEDS, FEW = 20, 3
 
 
@@ -297,12 +301,21 @@ def main():
     print("\n".join(failed))
     results = {number: results[number] for number in every() if number in results}
     RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    total = {}
-    for counts in results.values():
-        for kind, n in counts.items():
-            total[kind] = total.get(kind, 0) + n if kind != "hash" else 0
-    print({kind: n for kind, n in total.items() if kind != "hash"}, f"{len(failed)} failed")
+    text = README.read_text(encoding="utf-8")
+    README.write_text(PLACE.sub(lambda place: place[1] + counted(results) + place[2], text), encoding="utf-8")
+    print(counted(results), f"{len(failed)} failed")
     return bool(failed)
+
+
+def counted(results):
+    """What was tried, in words, for exercises/README.md."""
+    n = {kind: sum(counts.get(kind, 0) for counts in results.values()) for kind in KINDS}
+    mutants, right, wrong = (sum(n[kind] for kind in pair) for pair in (KINDS[5:], KINDS[1:3], KINDS[3:5]))
+    text = f"""{len(results)} exercises. {n["mistakes"]:,} named mistakes are each told by a sentence of their own, and
+    {right} other right answers pass. Of {mutants:,} mechanical changes of the solutions {n["mutants"]:,} are
+    rejected; the other {n["equivalent"]} change nothing, for a reason that stands with the exercise. {wrong} more wrong answers are
+    rejected, {n["foreign wrong"]} of them written without knowledge of the checks."""
+    return "\n".join(textwrap.wrap(" ".join(text.split()), 119)) + "\n"
 
 
 if __name__ == "__main__":

@@ -74,7 +74,8 @@ def call(answers, case, seed=None) -> Attempt:
         attempt.todo = isinstance(error, NotImplementedError) and not error.args  # torch's own has a text
         attempt.stopped = f"stopped with {said(error)}"
         if attempt.todo:
-            attempt.stopped = f"{_own_frames(error)[-1].name} is not written yet"
+            head, dot, _ = case.name.partition(".")
+            attempt.stopped = f"{head}{dot}{_own_frames(error)[-1].name if dot else ''} is not written yet"
         elif returned is not None and not own_line(error):
             attempt.stopped = f"gave {kind_of(returned)}, and using that {attempt.stopped}"
     if case.printed:

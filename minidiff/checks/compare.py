@@ -33,8 +33,9 @@ def difference(got, expected, atol: float) -> str:
         same = same or (math.isnan(got) and math.isnan(expected))
         return "" if same else f"got {_number(got)}, expected {_number(expected)}"
     if not isinstance(expected, torch.Tensor):
-        return "" if got == expected else f"got {brief(got)}, expected {brief(expected)}"
-    if torch.equal(got, expected):  # most are, such as every weight of a model that a call left alone
+        same = np.array_equal(got, expected) if isinstance(expected, np.ndarray) else got == expected
+        return "" if same else f"got {brief(got)}, expected {brief(expected)}"
+    if got.is_meta or torch.equal(got, expected):  # most are, such as every weight of a model that a call left alone
         return ""
     if atol and expected.dtype != torch.float64:
         atol = max(atol, 1e-5)
@@ -44,6 +45,8 @@ def difference(got, expected, atol: float) -> str:
 
 def unlike(got, expected, atol=None) -> str:
     """How `got` differs from `expected` in kind, dtype, device or shape, or ""."""
+    if expected is None or got is None:
+        return "" if got is expected else f"got {brief(got)}, expected {brief(expected)}"
     if isinstance(expected, torch.Tensor):
         if not isinstance(got, torch.Tensor):
             if isinstance(got, Real) and not isinstance(got, np.generic):
@@ -62,8 +65,6 @@ def unlike(got, expected, atol=None) -> str:
             text = f"got shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
             return text + (", with the same number of entries" if got.numel() == expected.numel() else "")
         return ""
-    if expected is None or got is None:
-        return "" if got is expected else f"got {'None' if got is None else brief(got)}, expected {_short(expected)}"
     for kind, name, convert in ((bool, "a bool", bool), (Integral, "a whole number", int), (Real, "a float", float)):
         if isinstance(expected, kind):
             right = isinstance(got, kind) and (kind is bool or not isinstance(got, bool))
@@ -142,10 +143,6 @@ def _printed(got, expected, atol):
 def _at(mask):
     index = mask.nonzero()[0].tolist()
     return f"at index {index[0] if len(index) == 1 else index}"
-
-
-def _short(value):
-    return "None" if value is None else brief(value)
 
 
 def kind_of(value) -> str:

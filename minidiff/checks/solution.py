@@ -22,6 +22,7 @@ def code_cells(lesson: int) -> list[tuple[str, str]]:
     raise FileNotFoundError(f"no solutions of lesson {lesson}: install minidiff again")
 
 
+@cache
 def parsed(source: str) -> list[ast.stmt]:
     """The statements of a notebook's cell, without its magics."""
     return ast.parse(re.sub(r"^(\s*)[%!].*", r"\1pass", source, flags=re.MULTILINE)).body
@@ -74,16 +75,16 @@ class Solution:
         text = re.sub(r"^ *### (BEGIN|END) SOLUTION\n?", "", cells[place][1], flags=re.MULTILINE)
         return cls(number, text, tuple(source for _, source in cells[:place]), tuple(name.id for name in asked))
 
-    @cached_property
-    def around(self) -> dict:
-        """What the text needs: imports, constants and functions of the cells before it."""
+    @cache  # noqa: B019  there are few, and they are kept anyway
+    def around(self, lines: tuple[ast.stmt, ...]) -> dict:
+        """The names that these statements of the cells before it make."""
         names = {"__name__": f"solution {self.number}"}
-        exec(compile(ast.Module(needed(self.text, self.earlier), []), f"<before {self.number}>", "exec"), names)
+        exec(compile(ast.Module(list(lines), []), f"<before {self.number}>", "exec"), names)
         return names
 
     def made(self, text: str) -> dict:
         """All names that are known after this text, in the place of the solution's."""
-        names = dict(self.around)
+        names = dict(self.around(tuple(needed(text, self.earlier))))
         exec(compile(text, f"<solution {self.number}>", "exec"), names)
         return names
 
