@@ -33,6 +33,11 @@ DRAW = """
 pipe = minidiff.pipeline.StableDiffusion.from_pretrained("openmoji")
 print(pipe("apple on blue", steps=1, progress=False)[0].size)
 """
+CHECK = """
+import torch
+from minidiff.check import check
+print(check("1.2", lambda alpha_bar: 10 * torch.log10(alpha_bar / (1 - alpha_bar))))
+"""
 RUN = """
 import sys, nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
@@ -79,21 +84,26 @@ def run(room, *cells, **variables):
     command = [room / ".venv" / "bin" / "python", "-c", RUN, path]
     subprocess.run(command, cwd=room, env=outer | inner, check=True, timeout=600)
     for cell in nbformat.read(path, as_version=4).cells:
-        yield "".join(output.get("text") or output["evalue"] for output in cell.outputs)
+        said = (output.get("text") or output.get("evalue", "") for output in cell.outputs)  # a check shows itself, too
+        yield "".join(said)
 
 
 def test_the_wheel_holds_the_package_its_weights_and_its_licences(wheel):
     names = set(ZipFile(wheel).namelist())
     package = [path.relative_to(ROOT).as_posix() for path in (ROOT / "minidiff").rglob("*.*") if path.suffix != ".pyc"]
     assert set(package) <= names
+    assert {f"minidiff/solutions/{path.name}" for path in ROOT.glob("solutions/*.ipynb")} <= names
     assert {"LICENSE", "DATA_CARD.md"} <= {name.split("/")[-1] for name in names}
 
 
 def test_in_colab_the_cell_installs_what_the_variable_names(room, wheel, setup):
-    _, said, where, size = run(room, COLAB, setup, WHERE, DRAW, MINIDIFF_SOURCE=str(wheel))
+    _, said, where, size, right, wrong = run(
+        room, COLAB, setup, WHERE, DRAW, CHECK, CHECK.replace("log10", "log"), MINIDIFF_SOURCE=str(wheel)
+    )
     assert " · scale: colab · " in said.splitlines()[-1]
     assert Path(where.strip()).is_relative_to(room / ".venv")
     assert size == "(128, 128)\n"
+    assert right == "1.2 passed\n" and "natural logarithm" in wrong  # the solutions are in the wheel, too
 
 
 def test_in_colab_with_an_uploaded_wheel_the_cell_installs_nothing_more(room, wheel, setup):
