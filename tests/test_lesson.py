@@ -17,6 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from minidiff import data
+from minidiff.checks import exercises
 from minidiff.lesson import SCALES, lesson
 from minidiff.show import strip
 
@@ -115,6 +116,17 @@ def test_a_folded_cell_says_what_is_in_it(path):
         assert not (folded and cell.metadata.get("nbgrader")), "an exercise is folded"
 
 
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.parent.name == "notebooks"], ids=lambda p: p.stem)
+def test_what_answers_an_exercise_is_folded_until_the_reader_has_written_it(path):
+    number, numbers = int(path.stem[:2]), []
+    for cell in code_of(path):
+        title = re.match(r"# @title Write it yourself first: exercise (\d+\.\d+)\n", cell.source)
+        assert bool(title) == ("write-first" in cell.metadata.get("tags", []))
+        numbers += [title[1]] if title else []
+    assert set(numbers) <= set(exercises(number) if number else ())
+    assert 2 <= len(numbers) <= 4 or number == 0
+
+
 FOLDED = {"tags": ["hide-input"]}
 
 
@@ -137,6 +149,13 @@ def test_slides_show_what_a_folded_cell_draws_and_keep_its_code_for_the_notes():
     slides = tool("slides").slides(new_notebook(cells=cells)).cells
     assert [cell.metadata.get("tags") for cell in slides if cell.cell_type == "code"] == [["hide-input"]]
     assert "# @title A plot\n48" in slides[-1].source and slides[-1].metadata.slideshow.slide_type == "notes"
+
+
+def test_slides_show_the_answer_that_a_lesson_folds():
+    answer = new_code_cell("# @title Write it yourself first: exercise 1.2\ndef f(): pass")
+    answer.metadata.tags = ["hide-input", "write-first"]
+    slides = tool("slides").slides(new_notebook(cells=[new_markdown_cell("# T"), new_code_cell("setup"), answer])).cells
+    assert [cell.source for cell in slides if cell.cell_type == "code"] == ["def f(): pass"]
 
 
 @pytest.mark.slow

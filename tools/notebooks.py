@@ -30,6 +30,7 @@ from PIL import Image, ImageChops
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 TITLE = re.compile(r"\A(# .*\n)(?:\n\[Open in Colab\]\(.*\)\n)?")
+FOLDED = re.compile(r"\A# @title .*\n")
 SOURCE = re.compile(r'(?<="MINIDIFF_SOURCE", ")[^"]*')
 COSTS = re.compile(r"(<!-- costs -->\n).*(<!-- end -->)", re.DOTALL)
 PEAK = """
@@ -50,8 +51,8 @@ def read(path):
 
 
 def code_hash(notebook):
-    """What the outputs were made from: a hash of all code cells, in order."""
-    code = "\0".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    """What the outputs were made from: a hash of all code cells, in order, without the titles of folded ones."""
+    code = "\0".join(FOLDED.sub("", cell.source) for cell in notebook.cells if cell.cell_type == "code")
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 

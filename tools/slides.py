@@ -97,9 +97,12 @@ def one_picture_each(outputs):
 def code_slides(cell, tags, above):
     """`above`: the text that stands alone on the slide so far, if any. What follows a "Guess" is on the next slide."""
     outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    source = cell.source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
+    answer = "write-first" in tags  # folded in the lesson, not for whoever stands in front of a class
+    source = re.sub(r"\A# @title .*\n", "", cell.source) if answer else cell.source
+    source = source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
     count = len(source.splitlines())
-    code = [] if "hide-input" in tags or outputs and count > LINES else list(pages(source))
+    folded = "hide-input" in tags and not answer
+    code = [] if folded or outputs and count > LINES else list(pages(source))
     for i, page in enumerate(code):
         yield placed(new_code_cell(page), "-" if above and i == 0 and count <= BELOW else "subslide")
     below = "**Guess" not in above and (count <= SHORT if code else bool(above))
