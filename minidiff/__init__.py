@@ -6,3 +6,11 @@ def studio(pipe=None, **first):
     from minidiff.play.studio import Studio  # torch and ipywidgets are imported when they are needed
 
     return Studio(pipe, **first)
+
+
+def __getattr__(name):
+    if name == "yours":  # minidiff.yours(): the pipeline, drawing with a reader's answers. See `minidiff.yours`
+        import importlib
+
+        return importlib.import_module("minidiff.yours")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

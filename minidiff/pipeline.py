@@ -20,7 +20,7 @@ from minidiff.convert import WeightsError, load
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
-from minidiff.sample import ddim, plms
+from minidiff.sample import begun, ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
@@ -122,8 +122,7 @@ class StableDiffusion:
         self.tokenizer.save(folder / "tokenizer")
         config = self.scheduler_config or convert.ddim_config(self.schedule, self.prediction)
         convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
-        kind = f"StableDiffusion{'Inpaint' * self.inpaints}Pipeline"
-        convert.write_index(folder, config, kind)
+        convert.write_index(folder, config, f"StableDiffusion{'Inpaint' * self.inpaints}Pipeline")
 
     @torch.no_grad()
     def __call__(
@@ -229,8 +228,7 @@ class StableDiffusion:
         arguments.warn_of_words(prompts + negatives, self.tokenizer, self.words)
 
         # Words
-        ids = torch.cat([self.tokenizer(negatives).expand(n, -1), self.tokenizer(prompts)])
-        uncond, cond = self.text(ids.to(self.device)).chunk(2)
+        uncond, cond = self._read(prompts, negatives).chunk(2)
 
         # Noise, or a noisy picture
         net, times, known, redrawn = self.unet, times[skipped:], None, None
@@ -266,7 +264,7 @@ class StableDiffusion:
             return estimates[0]
 
         try:
-            states = iter(sampler(watched, x, schedule, times, generator=generators))
+            states = begun(sampler)(watched, x, schedule, times, generator=generators)
         except TypeError as error:
             what = "expected a function of minidiff.sample, such as ddim"
             raise ValueError(f"sampler is {named(sampler)}, {what}: {error}") from error
@@ -280,6 +278,11 @@ class StableDiffusion:
                 yield x, estimates[0]
 
         return Drawing(steps_done(), record, self.decode, canvas)
+
+    def _read(self, prompts: list[str], negatives: list[str]) -> Tensor:
+        """What guidance needs: the text states of the negative prompts, then of the prompts, (2 B, N, D)."""
+        ids = torch.cat([self.tokenizer(negatives).expand(len(prompts), -1), self.tokenizer(prompts)])
+        return self.text(ids.to(self.device))
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image.Image]:
@@ -310,11 +313,8 @@ class StableDiffusion:
         if self.scheduler_config is None:
             # as in training, where the last state still holds a little of the picture, unless the schedule ends in none
             start = self.schedule(self.schedule.T)[1].item()
-            times = trailing(self.schedule.T, steps)
-            return self.schedule, self.prediction, sampler or ddim, times, start, math.inf
-        config = self.scheduler_config
-        if sampler is not None:
-            config = convert.with_sampler(config, sampler)
+            return self.schedule, self.prediction, sampler or ddim, trailing(self.schedule.T, steps), start, math.inf
+        config = self.scheduler_config if sampler is None else convert.with_sampler(self.scheduler_config, sampler)
         schedule, prediction, own, times, clip = convert.scheduler(config, steps)
         return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps), clip
 

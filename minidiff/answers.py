@@ -1,0 +1,139 @@
+"""A reader's answers that have passed, kept with all they need, in a folder of the reader's own.
+
+That is `answers` in ~/.minidiff, or in the folder that MINIDIFF_HOME names; where it names none, nothing is kept.
+`minidiff.yours` draws with them.
+"""
+
+import ast
+import contextlib
+import dis
+import inspect
+import linecache
+import os
+import re
+import sys
+import textwrap
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+# Where in the pipeline which exercise stands, and with which functions. A loss, a measure, a design of one's own stand
+# nowhere; nor does 9.2, as the pipeline asks one pixel of each block, like diffusers.
+PLACES = {
+    "words": {"4.2": "causal_attention", "5.3": "causal_mask, masked_attention", "11.1": "encode_prompts"},
+    "times": {"1.1": "cosine_betas, alpha_bars", "1.4": "zero_terminal_snr", "7.4": "trailing"},
+    "noise": {"11.2": "first_latents"},
+    "a picture": {"9.4": "canvas", "3.1": "reparameterise", "3.4": "to_latents, from_latents", "1.3": "add_noise"}
+    | {"9.1": "start", "9.3": "correct"},
+    "U-Net": {"2.1": "timestep_embedding", "2.2": "resnet_block, up_path", "5.2": "multi_head"},
+    "control": {"10.1": "zeroed", "10.3": "encode", "10.4": "steer"},
+    "guidance": {"6.1": "guided", "6.3": "negative_prompt", "11.3": "draw_latents"},
+    "sampler": {"7.1": "ddim_step", "2.4": "ancestral_step", "7.2": "euler, heun", "7.3": "dpmpp_2m"},
+    "pixels": {"5.1": "attention", "11.4": "to_pixels", "11.5": "text_to_image"},
+}  # fmt: skip
+WHERE = {f: number for part in PLACES.values() for number, names in part.items() for f in names.split(", ")}
+NUMBERS = list(dict.fromkeys(WHERE.values()))
+
+
+def keep(number: str, answers: dict[str, object]) -> None:
+    """Write answers, by name, and all they need of their notebook, as one file to import, in place of the last one.
+
+    Never raises. What has no source is not kept, nor what needs something that has none (a model, a picture), nor
+    anything where the disk cannot be written to.
+    """
+    if (folder := _folder()) is None:
+        return
+    with contextlib.suppress(Exception):
+        parts = {}
+        for name, answer in answers.items():
+            _define(name, answer, _functions(answer)[0].__globals__, parts)
+        folder.mkdir(parents=True, exist_ok=True)
+        new = folder / f"{number.replace('.', '_')}.{os.getpid()}"
+        try:
+            new.write_text("\n\n".join(parts.values()) + "\n", "utf-8")
+            if all(callable(vars(load(new))[name]) for name in answers):
+                new.replace(new.with_suffix(".py"))
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def kept() -> dict[str, Path]:
+    """The files that are there, by exercise."""
+    folder = _folder()
+    files = {path.stem.replace("_", "."): path for path in (folder.glob("*_*.py") if folder else ())}
+    return {number: files[number] for number in sorted(files, key=lambda number: [*map(int, number.split("."))])}
+
+
+def report() -> str:
+    """In how many places of the pipeline the reader's code can draw, in one line."""
+    return f"your code can draw in {len(kept().keys() & set(NUMBERS))} of {len(NUMBERS)} places: minidiff.yours()"
+
+
+def load(path: Path) -> types.ModuleType:
+    """A file of answers as a module, without leaving bytecode beside it."""
+    module = types.ModuleType(path.stem)
+    module.__file__ = str(path)
+    linecache.checkcache(module.__file__)  # for the lines that an error names
+    exec(compile(path.read_text("utf-8"), module.__file__, "exec"), vars(module))
+    return module
+
+
+def _folder() -> Path | None:
+    home = os.environ.get("MINIDIFF_HOME", "~/.minidiff")
+    return Path(home).expanduser() / "answers" if home else None
+
+
+def _functions(value: object) -> list[types.FunctionType]:
+    """A function without its decorators; of a class, its methods."""
+    several = vars(value).values() if inspect.isclass(value) else [value]
+    return [f for f in map(inspect.unwrap, several) if inspect.isfunction(f)]
+
+
+def _define(name: str, value: object, notebook: dict, parts: dict[str, str]) -> None:
+    """Add to `parts` the lines that define this name, behind those of the names that they need. Raises if it cannot."""
+    if name in parts:
+        return
+    parts[name] = ""  # a function that calls itself needs no other
+    if inspect.ismodule(value):
+        text = f"import {value.__name__}" + f" as {name}" * (name != value.__name__)
+    elif callable(value) and value.__module__ == notebook["__name__"]:
+        text = _source(value)
+        for needed in _names(compile(text, name, "exec")):
+            if needed in notebook.keys() - {"__name__", value.__name__}:
+                _define(needed, notebook[needed], notebook, parts)
+        if value.__name__ not in (name, "<lambda>"):
+            text += f"\n\n{name} = {value.__name__}"
+    elif isinstance(value, str | int | float | list | tuple | dict | set | None):
+        text = f"{name} = {value!r}"
+        ast.literal_eval(repr(value))  # raises for others than numbers and texts
+    else:
+        text = f"from {_module(name, value)} import {name}"
+    del parts[name]  # and in again at the end
+    parts[name] = text
+
+
+def _module(name: str, value: object) -> str:
+    """The module from which a notebook has imported this name."""
+    for module in [getattr(value, "__module__", None), *sys.modules]:
+        if module != "__main__" and getattr(sys.modules.get(module), "__dict__", {}).get(name) is value:
+            return module
+    raise LookupError(name)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """The global names that code reads, in its functions too."""
+    loads = "LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"
+    yield from (step.argval for step in dis.get_instructions(code) if step.opname in loads)
+    for const in filter(inspect.iscode, code.co_consts):
+        yield from _names(const)
+
+
+def _source(value: object) -> str:
+    f = _functions(value)[0]
+    if not inspect.isclass(value):
+        return textwrap.dedent(inspect.getsource(f))
+    lines = linecache.getlines(f.__code__.co_filename)  # inspect finds no class of a notebook
+    first = max(i for i, line in enumerate(lines) if re.match(rf"class {value.__name__}\b", line))
+    while first and lines[first - 1].startswith("@"):
+        first -= 1
+    return "".join(inspect.getblock(lines[first:]))
