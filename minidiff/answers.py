@@ -1,6 +1,6 @@
-"""A reader's answers that have passed, kept with all they need, in a folder of the reader's own.
+"""A reader's answers that have passed, kept with all they need, in a folder of the reader's own, and called.
 
-That is `answers` in ~/.minidiff, or in the folder that MINIDIFF_HOME names; where it names none, nothing is kept.
+The folder is `answers` in ~/.minidiff, or in what MINIDIFF_HOME names; where that names none, nothing is kept.
 `minidiff.yours` draws with them.
 """
 
@@ -13,18 +13,27 @@ import os
 import re
 import sys
 import textwrap
+import traceback
 import types
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from minidiff import arguments
+from minidiff.schedule import Schedule
+
 # Where in the pipeline which exercise stands, and with which functions. A loss, a measure, a design of one's own stand
-# nowhere; nor does 9.2, as the pipeline asks one pixel of each block, like diffusers.
+# nowhere, nor does 4.1: the tokenizer merges in Rust.
 PLACES = {
     "words": {"4.2": "causal_attention", "5.3": "causal_mask, masked_attention", "11.1": "encode_prompts"},
     "times": {"1.1": "cosine_betas, alpha_bars", "1.4": "zero_terminal_snr", "7.4": "trailing"},
     "noise": {"11.2": "first_latents"},
     "a picture": {"9.4": "canvas", "3.1": "reparameterise", "3.4": "to_latents, from_latents", "1.3": "add_noise"}
-    | {"9.1": "start", "9.3": "correct"},
+    | {"9.1": "start", "9.2": "latent_mask", "9.3": "correct"},
     "U-Net": {"2.1": "timestep_embedding", "2.2": "resnet_block, up_path", "5.2": "multi_head"},
     "control": {"10.1": "zeroed", "10.3": "encode", "10.4": "steer"},
     "guidance": {"6.1": "guided", "6.3": "negative_prompt", "11.3": "draw_latents"},
@@ -60,8 +69,9 @@ def keep(number: str, answers: dict[str, object]) -> None:
 def kept() -> dict[str, Path]:
     """The files that are there, by exercise."""
     folder = _folder()
-    files = {path.stem.replace("_", "."): path for path in (folder.glob("*_*.py") if folder else ())}
-    return {number: files[number] for number in sorted(files, key=lambda number: [*map(int, number.split("."))])}
+    files = [path for path in (folder.glob("*.py") if folder else ()) if re.fullmatch(r"\d+_\d+", path.stem)]
+    files.sort(key=lambda path: [*map(int, path.stem.split("_"))])
+    return {path.stem.replace("_", "."): path for path in files}
 
 
 def report() -> str:
@@ -115,7 +125,10 @@ def _define(name: str, value: object, notebook: dict, parts: dict[str, str]) -> 
 def _module(name: str, value: object) -> str:
     """The module from which a notebook has imported this name."""
     for module in [getattr(value, "__module__", None), *sys.modules]:
-        if module != "__main__" and getattr(sys.modules.get(module), "__dict__", {}).get(name) is value:
+        if (
+            module not in ("__main__", "__mp_main__")
+            and getattr(sys.modules.get(module), "__dict__", {}).get(name) is value
+        ):
             return module
     raise LookupError(name)
 
@@ -137,3 +150,80 @@ def _source(value: object) -> str:
     while first and lines[first - 1].startswith("@"):
         first -= 1
     return "".join(inspect.getblock(lines[first:]))
+
+
+class YourError(RuntimeError):
+    """A reader's function failed while it drew: exercise, function, what happened, and the line."""
+
+
+class Answer:
+    """A reader's function, called as f(shape, *args). YourError if it raises, or gives another shape, dtype, or NaN."""
+
+    def __init__(self, mine: "Answers", name: str):
+        self.mine, self.name, self.number = mine, name, WHERE[name]
+        self.module = mine.modules[self.number]
+
+    def __call__(self, shape: object, *args):
+        with self.named() as f:
+            return _fitting(f(*args), shape, *args)
+
+    def states(self, denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator=None) -> Iterator[Tensor]:
+        """Called as a sampler."""
+        with self.named() as f:
+            for state in f(denoise, x, schedule, ts):
+                yield _fitting(state, x.shape, x)
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[Callable]:
+        """Gives the function, for one call; what goes wrong in there bears its name."""
+        self.mine.calls[self.number] += 1
+        try:
+            yield getattr(self.module, self.name)
+        except YourError:
+            raise
+        except Exception as error:
+            own = [s for s in traceback.extract_tb(error.__traceback__) if s.filename == self.module.__file__]
+            where = f", in line {own[-1].lineno} of {own[-1].name}: {own[-1].line}" if own else ""
+            unfit = isinstance(error, ValueError) and not own
+            what = " ".join((f"{type(error).__name__}: " * (not unfit) + str(error)).split())
+            raise YourError(f"your {self.name} of {self.number} fails in the pipeline: {what}{where}") from error
+
+
+class Answers:
+    """The answers that are kept, by exercise, and how often each was called.
+
+    An adapter, by the name of a reader's function, calls it as an `Answer` by the arguments of what it stands for.
+    """
+
+    def __init__(self, adapters: dict[str, Callable]):
+        self.modules, self.calls, self.adapters = {}, Counter(), adapters
+        for number, path in kept().items():
+            try:
+                self.modules[number] = load(path)
+            except Exception as error:  # what it imports may be gone
+                arguments.warn(f"your answer to {number} is left out, as {path} does not load: {error}")
+
+    def __call__(self, name: str, theirs: Callable | None = None) -> Callable | None:
+        """A reader's function, called as `theirs`, in whose place it stands; if it is not kept, `theirs`."""
+        return partial(self.adapters[name], Answer(self, name)) if WHERE[name] in self.modules else theirs
+
+
+def _fitting(out, shape, *args):
+    """`out`, if it is finite and of this shape; of a list, its parts. ValueError. A function raises itself if `out` is
+    nothing for it; None is anything."""
+    if callable(shape):
+        shape(out)
+    elif isinstance(shape, list):
+        if len(out) != len(shape):
+            raise ValueError(f"gives {len(out)} parts, expected {len(shape)}")
+        for each in zip(out, shape, strict=True):
+            _fitting(*each, *args)
+    elif shape is not None:
+        if getattr(out, "shape", None) != torch.Size(shape):
+            raise ValueError(f"gives {arguments.named(out)}, expected shape {tuple(shape)}")
+        dtypes = [arg.dtype for arg in args if isinstance(arg, Tensor) and arg.is_floating_point()]
+        if out.is_floating_point() and out.dtype not in (dtypes or [out.dtype])[:1]:
+            raise ValueError(f"gives {out.dtype}, expected {dtypes[0]}")
+        if not out.isfinite().all():
+            raise ValueError("gives numbers that are not finite (nan or inf)")
+    return out

@@ -148,7 +148,7 @@ class StableDiffusion:
         """One picture a prompt.
 
         guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`
-        sampler    a function of minidiff.sample; if none, ddim, or the one of the folder's scheduler
+        sampler    a function like those of minidiff.sample; if none, ddim, or the one of the folder's scheduler
         seed       picture i starts from the noise of seed + i; or a seed for each. Same seed, same picture
         height     in pixels, a multiple of 8, as is the width; if none, what the U-Net was trained at
         image      redraw this one, or one for each prompt, instead of drawing from nothing (Meng et al. 2022, SDEdit)

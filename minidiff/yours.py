@@ -8,15 +8,12 @@ The package's own functions stay as they are, for every other pipeline: the mode
 own, in which some names mean the reader's functions.
 """
 
-import contextlib
 import copy
 import html
 import inspect
 import operator
 import sys
-import traceback
 import types
-from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -27,13 +24,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from minidiff import arguments
-from minidiff.answers import NUMBERS, PLACES, WHERE, keep, kept, load, report
+from minidiff.answers import NUMBERS, PLACES, WHERE, Answer, Answers, YourError, keep, kept, report
 from minidiff.attention import Attention, attention, split_heads
 from minidiff.canvas import Canvas
 from minidiff.clip import SelfAttention
 from minidiff.controlnet import ControlNet
-from minidiff.denoise import denoiser
-from minidiff.guide import cfg, controlled, inpaint
+from minidiff.denoise import X0
+from minidiff.guide import cfg, inpaint
 from minidiff.pipeline import SCHEDULE, StableDiffusion
 from minidiff.sample import begun, ddim, ddpm, euler_ancestral
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
@@ -42,80 +39,7 @@ from minidiff.trace import Drawing, Trace, traced_cfg
 from minidiff.unet import ResnetBlock, UNet, UNetEncoder, steered, timestep_embedding
 from minidiff.vae import Gaussian, SpatialAttention
 
-__all__ = ["YourError", "Yours", "keep", "kept", "report", "yours"]
-
-
-class YourError(RuntimeError):
-    """A reader's function failed while it drew: exercise, function, what happened, and the line."""
-
-
-class Answer:
-    """A reader's function, called as f(shape, *args). YourError if it raises, or gives another shape, dtype, or NaN."""
-
-    def __init__(self, mine: "Answers", name: str):
-        self.mine, self.name, self.number = mine, name, WHERE[name]
-        self.module = mine.modules[self.number]
-
-    def __call__(self, shape: object, *args):
-        with self.named() as f:
-            return _fitting(f(*args), shape, *args)
-
-    def states(self, denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator=None) -> Iterator[Tensor]:
-        """Called as a sampler."""
-        with self.named() as f:
-            for state in f(denoise, x, schedule, ts):
-                yield _fitting(state, x.shape, x)
-
-    @contextlib.contextmanager
-    def named(self) -> Iterator[Callable]:
-        """Gives the function, for one call; what goes wrong in there bears its name."""
-        self.mine.calls[self.number] += 1
-        try:
-            yield getattr(self.module, self.name)
-        except YourError:
-            raise
-        except Exception as error:
-            own = [s for s in traceback.extract_tb(error.__traceback__) if s.filename == self.module.__file__]
-            where = f", in line {own[-1].lineno} of {own[-1].name}: {own[-1].line}" if own else ""
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            raise YourError(f"your {self.name} of {self.number} fails in the pipeline: {what}{where}") from error
-
-
-class Answers:
-    """The answers that are kept, by exercise, and how often the last drawing called which."""
-
-    def __init__(self):
-        self.modules, self.calls = {}, Counter()
-        for number, path in kept().items():
-            try:
-                self.modules[number] = load(path)
-            except Exception as error:  # what it imports may be gone
-                arguments.warn(f"your answer to {number} is left out, as {path} does not load: {error}")
-
-    def __call__(self, name: str, theirs: Callable | None = None) -> Callable | None:
-        """A reader's function in its place; if it is not kept, `theirs`, which stands there in the package."""
-        return partial(ADAPTERS[name], Answer(self, name)) if WHERE[name] in self.modules else theirs
-
-
-def _fitting(out, shape, *args):
-    """`out`, if it is finite and of this shape; of a list of shapes, its parts. ValueError. None is any shape."""
-    flat, dtypes = _flat(out), [a.dtype for a in args if isinstance(a, Tensor) and a.is_floating_point()]
-    wanted = shape if isinstance(shape, list) else [shape] * (len(flat) if shape is None else 1)
-    if len(flat) != len(wanted):
-        raise ValueError(f"gives {arguments.named(out)}, expected {len(wanted)} tensors")
-    for each, expected in zip(flat, wanted, strict=True):
-        if expected is not None and getattr(each, "shape", None) != torch.Size(expected):
-            raise ValueError(f"gives {arguments.named(each)}, expected shape {tuple(expected)}")
-        if expected is not None and each.is_floating_point() and each.dtype not in (dtypes[:1] or [each.dtype]):
-            raise ValueError(f"gives {each.dtype}, expected {dtypes[0]}")
-        if isinstance(each, Tensor) and not each.isfinite().all():
-            raise ValueError("gives numbers that are not finite (nan or inf)")
-    return out
-
-
-def _flat(out) -> list:
-    deep = isinstance(out, list | tuple) and any(isinstance(part, Tensor | list) for part in out)
-    return [each for part in out for each in _flat(part)] if deep else [out]
+__all__ = ["YourError", "Yours", "keep", "kept", "report"]
 
 
 def _causal_attention(f: Answer, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
@@ -144,18 +68,20 @@ def _ancestral_step(f: Answer, x: Tensor, x0: Tensor, schedule: Schedule, ts: Te
     return f(x.shape, x, (x - alpha * x0) / sigma, len(ts) - 1 - i, alpha_bar, noise)
 
 
-def _steer(f: Answer, states: list[Tensor], controls: list) -> list[Tensor]:
-    *skips, middle = states
-    pairs = (controls, 1.0) if isinstance(controls[0], Tensor) else controls[0]
-    controls = list(zip(pairs[::2], pairs[1::2], strict=True))
-    skips, middle = f([state.shape for state in states], skips, middle, controls)
+def _steer(f: Answer, states: list[Tensor], residuals: list[Tensor]) -> list[Tensor]:
+    shapes = [[state.shape for state in states[:-1]], states[-1].shape]
+    skips, middle = f(shapes, states[:-1], states[-1], [(residuals, 1.0)])  # which come times their scale
     return [*skips, middle]
 
 
-def _zeroed(f: Answer, conv: nn.Conv2d) -> nn.Conv2d:
-    new = f(None, conv)
-    new.load_state_dict(conv.state_dict())  # what it has learned since it began at zero
-    return new
+def _latent_mask(f: Answer, canvas: Canvas, factor: int) -> Tensor:
+    ours = Canvas.redrawn_latents(canvas, factor)
+    mask = f(ours.shape, canvas.mask[0, 0], factor)
+    same = torch.equal(
+        mask, ours
+    )  # but where a block is cut: there the pipeline asks one of its pixels, like diffusers
+    f.mine.calls[f.number] -= not same
+    return mask if same else ours
 
 
 def _first_latents(f: Answer, like: Tensor, generators: list[torch.Generator]) -> Tensor:
@@ -188,27 +114,28 @@ ADAPTERS = {
     "negative_prompt": lambda f, denoise, cond, uncond, scale: lambda x, t: f(
         x.shape, *denoise(torch.cat([x, x]), t, torch.cat([cond, uncond])).chunk(2), scale
     ),
-    "draw_latents": lambda f, made, cond, uncond, scale: lambda x, t: f(  # its sampler's one state is the estimate
-        x.shape, *made, lambda denoise, x, *_: iter([denoise(x, float(t))]), x, torch.cat([uncond, cond]),
-        torch.tensor([float(t), 0.0]), scale,
+    "draw_latents": lambda f, levels, denoise, cond, uncond, scale: lambda x, t: f(  # by a net that predicts x_0
+        x.shape, lambda x, time, states: denoise(x, time + 1, states), levels, X0.to_x0, _estimate, x,
+        torch.cat([uncond, cond]), torch.tensor([float(t), 0.0]), scale,
     ),
     "ddim_step": lambda f, x, x0, schedule, ts, i, noise, eta: f(
         x.shape, x, x0, ts[i].item(), ts[i + 1].item(), schedule, eta, noise
     ),
     "trailing": lambda f, T, n: f((n + 1,), T, n),
-    "start": lambda f, x0, eps, bars, times, strength: f([x0.shape, None], x0, eps, bars, times, strength),
+    "start": lambda f, x0, *args: f([x0.shape, None], x0, *args)[0],
     "correct": lambda f, denoise, known, mask: lambda x, t: f(x.shape, denoise(x, t), known, mask),
-    "canvas": lambda f, own, inside, margins, n: f([own.pictures.shape, own.mask.shape], inside, margins, n),
-    "zeroed": _zeroed,
-    "encode": lambda f, net, x, temb, context, hint: f(
-        None, net.conv_in, net.down_blocks, net.mid_block, x, temb, context, hint
-    ),
+    "latent_mask": _latent_mask,
+    "canvas": lambda f, own, inside, *args: f([own.pictures.shape, own.mask.shape], inside, *args),
+    "zeroed": lambda f, conv: f(lambda new: new.load_state_dict(conv.state_dict()), conv),  # what it has learned since
+    "encode": lambda f, exits, *args: f(exits, *args),  # the convolutions through which each of the states fits
     "steer": _steer,
-    "encode_prompts": lambda f, tokenizer, encode, prompts, negatives: f(
-        None, tokenizer, encode, prompts, negatives[0] if len(negatives) < len(prompts) else negatives
+    "encode_prompts": lambda f, shape, *args, negatives: f(
+        shape, *args, negatives[0] if len(negatives) < shape[0] // 2 else negatives
     ),
     "first_latents": _first_latents,
-    "to_pixels": lambda f, decode, z, factor: f(None, decode, z, factor),
+    "to_pixels": lambda f, side, decode, z, factor: f(
+        (len(z), side * z.shape[2], side * z.shape[3], 3), decode, z, factor
+    ),
 }  # fmt: skip
 
 
@@ -231,9 +158,9 @@ def _steps(step: Callable, first: Callable, denoise: Callable, x: Tensor, schedu
         yield x
 
 
-def _controlled(unet: Callable, controlnet: ControlNet, hint: Tensor, scale: float) -> Callable:
-    """`controlled`, whose residuals are (all of a ControlNet, its scale, those of the next ...) until `_steer`."""
-    return controlled(unet, lambda x, t, context, hint, _: [(controlnet(x, t, context, hint), scale)], hint)
+def _estimate(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator=None) -> Iterator[Tensor]:
+    """A sampler that stops at its first estimate of x_0, so that another one can go on from it."""
+    yield denoise(x, ts[0].item())
 
 
 def _canvas(mine: Answers, n: int, image, mask=None, margins=None, multiple: int = 8) -> Canvas:
@@ -241,7 +168,8 @@ def _canvas(mine: Answers, n: int, image, mask=None, margins=None, multiple: int
     if margins is not None and mask is None and (canvas := mine("canvas")):
         (left, top, right, bottom), (height, width) = margins, own.pictures.shape[2:]
         inside = own.pictures[:, :, top : height - bottom, left : width - right]
-        return Canvas(*canvas(own, inside, margins, multiple))
+        own = Canvas(*canvas(own, inside, margins, multiple))
+    own.redrawn_latents = partial(mine("latent_mask", Canvas.redrawn_latents), own)
     return own
 
 
@@ -251,7 +179,8 @@ def _encode(
     own = mine("timestep_embedding", timestep_embedding)
     if isinstance(net, ControlNet) and (encode := mine("encode")):
         temb = net.time_embedding(own(t, net.config.block_out_channels[0]).to(x.dtype))
-        return encode(net, x, temb, context, hint), temb
+        exits = [*net.controlnet_down_blocks, net.controlnet_mid_block]
+        return encode(exits, net.conv_in, net.down_blocks, net.mid_block, x, temb, context, hint), temb
     return _with(UNetEncoder.encode, timestep_embedding=own)(net, x, t, context, hint)
 
 
@@ -268,7 +197,7 @@ class Yours(StableDiffusion):
 
     def __init__(self, *parts, **options):
         super().__init__(*parts, **options)
-        mine, self._standard = Answers(), self.schedule is SCHEDULE
+        mine, self._standard = Answers(ADAPTERS), self.schedule is SCHEDULE
         self.mine = mine
         for model in (self.vae, self.unet, self.text):
             self._equip(model)
@@ -297,10 +226,8 @@ class Yours(StableDiffusion):
                 case UNetEncoder():
                     layer.encode = partial(_encode, mine, layer)
         if isinstance(model, UNet):
-            own = SimpleNamespace(**{name: getattr(model, name) for name in ("check", "encode", "conv_norm_out")})
-            own.conv_out, own.up_blocks = model.conv_out, model.up_blocks
-            if up_path := mine("up_path"):
-                own.up_blocks = [partial(up_path, model)]  # all of them in one
+            own, up_path = copy.copy(model), mine("up_path")
+            own._modules = model._modules | ({"up_blocks": [partial(up_path, model)]} if up_path else {})
             model.forward = partial(_with(UNet.forward, steered=mine("steer", steered)), own)
 
     def __call__(self, prompt, negative_prompt="", **options) -> "Pictures | Trace":
@@ -309,47 +236,37 @@ class Yours(StableDiffusion):
         return drawn if isinstance(drawn, Trace) else Pictures(drawn, self.mine)
 
     def draw(self, prompt, negative_prompt="", **options) -> Drawing:
-        asked, mine, made = _asked(StableDiffusion.draw, self, prompt, negative_prompt, **options), self.mine, []
+        call = inspect.signature(StableDiffusion.draw).bind(self, prompt, negative_prompt, **options)
+        call.apply_defaults()
+        asked, mine = SimpleNamespace(**call.arguments), self.mine
         negative = any(arguments.prompt_pairs(prompt, negative_prompt)[1])
         self._begin(asked)
 
-        def own_denoiser(net: Callable, schedule: Schedule, prediction) -> Callable:
-            made[:] = net, schedule, prediction.to_x0
-            return denoiser(net, schedule, prediction)
-
         def own_cfg(denoise: Callable, *conditions) -> Callable:
-            if asked.image is None and not asked.trace and (draw_latents := mine("draw_latents")):
-                return draw_latents(made, *conditions)
+            if asked.image is None and (draw_latents := mine("draw_latents")):
+                return draw_latents(self.schedule, denoise, *conditions)
             guided = mine("guided", cfg)
             return (mine("negative_prompt", guided) if negative else guided)(denoise, *conditions)
 
-        names = {"begun": self._begun, "denoiser": own_denoiser, "cfg": own_cfg}
-        names |= {"traced_cfg": _with(traced_cfg, cfg=own_cfg), "inpaint": mine("correct", inpaint)}
-        names |= {"noise_like": mine("first_latents", noise_like), "Canvas": SimpleNamespace(of=partial(_canvas, mine))}
-        if mine("steer") and not asked.trace:  # a trace has what control adds, times its scale
-            names["controlled"] = _controlled
+        names = {"begun": self._begun, "cfg": own_cfg, "inpaint": mine("correct", inpaint)}
+        names |= {"traced_cfg": _with(traced_cfg, cfg=own_cfg), "noise_like": mine("first_latents", noise_like)}
+        names |= {"Canvas": SimpleNamespace(of=partial(_canvas, mine))}
         with torch.no_grad():
             return _with(StableDiffusion.draw, **names)(self, prompt, negative_prompt, **options)
 
     def _whole(self, prompt, negative_prompt, **options) -> list[Image.Image] | None:
         """What 11.5 draws; None where something is asked for that the exercise is not about."""
-        asked = _asked(StableDiffusion.__call__, self, prompt, negative_prompt, **options)
-        more = asked.image, asked.mask, asked.margins, asked.control, asked.latents, asked.height, asked.width
-        plain = self._standard and not asked.trace and (asked.sampler or self.sampler or ddim) is ddim
-        if "11.5" not in self.mine.modules or not plain or more != (None,) * 7 or not isinstance(negative_prompt, str):
+        plain = self._standard and options.keys() <= {"steps", "guidance", "seed", "progress"}
+        if not plain or not isinstance(negative_prompt, str) or "11.5" not in self.mine.modules:
             return None
-        settings = {"steps": asked.steps, "guidance": asked.guidance, "seed": asked.seed}
-        prompts = self.draw(prompt, negative_prompt, **settings).trace.prompts  # it refuses what makes no sense
-        self._begin(asked)
-        n, side, seeds = (
-            len(prompts),
-            self.factor * self.unet.config.sample_size,
-            arguments.seeds(asked.seed, len(prompts)),
-        )
-        draw = Answer(self.mine, "text_to_image")
-        return _images(draw((n, side, side, 3), self, prompts, negative_prompt, seeds, asked.steps, asked.guidance))
+        options.pop("progress", None)
+        trace, side = self.draw(prompt, negative_prompt, **options).trace, self.factor * self.unet.config.sample_size
+        self._begin(None)  # that was only to refuse what makes no sense
+        n, draw = len(trace.prompts), Answer(self.mine, "text_to_image")
+        what = self, trace.prompts, negative_prompt, arguments.seeds(options.get("seed", 0), n), len(trace.times) - 1
+        return _images(draw((n, side, side, 3), *what, options.get("guidance", 4.0)))
 
-    def _begin(self, asked: SimpleNamespace) -> None:
+    def _begin(self, asked: SimpleNamespace | None) -> None:
         """No call yet; and a schedule, if it is the course's own."""
         mine = self.mine
         mine.calls.clear()
@@ -364,12 +281,7 @@ class Yours(StableDiffusion):
     def _add_noise(self, schedule: Discrete, asked: SimpleNamespace, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
         bars = schedule.alpha_bar
         if asked.mask is None and asked.margins is None and (start := self.mine("start")):
-            x, left = start(x0, eps, bars, self._times, asked.strength)
-            if float(left[0]) != t:
-                raise YourError(
-                    f"your start of 9.1 fails in the pipeline: it goes on from time {left[0]}, expected {t}"
-                )
-            return x
+            return start(x0, eps, bars, self._times, asked.strength)
         if add_noise := self.mine("add_noise"):
             return add_noise(x0, eps, t, bars)
         return Discrete.add_noise(schedule, x0, eps, t)
@@ -391,7 +303,9 @@ class Yours(StableDiffusion):
 
     def _read(self, prompts: list[str], negatives: list[str]) -> Tensor:
         if read := self.mine("encode_prompts"):
-            return read(self.tokenizer, lambda ids: self.text(ids.to(self.device)), prompts, negatives)
+            encode, width = lambda ids: self.text(ids.to(self.device)), self.text.config.hidden_size
+            shape = 2 * len(prompts), self.tokenizer.context, width
+            return read(shape, self.tokenizer, encode, prompts, negatives=negatives)
         return super()._read(prompts, negatives)
 
     def _encoded(self, pictures: Tensor, generators: list[torch.Generator]) -> Tensor:
@@ -406,7 +320,7 @@ class Yours(StableDiffusion):
         if not latents.isfinite().all():
             return super().decode(latents)  # which warns of it
         if to_pixels := self.mine("to_pixels"):
-            return [image for z in parts for image in _images(to_pixels(decode, z, factor))]
+            return [image for z in parts for image in _images(to_pixels(self.factor, decode, z, factor))]
         from_latents = self.mine("from_latents", operator.truediv)
         return to_pil(torch.cat([decode(from_latents(z, factor)) for z in parts]))
 
@@ -443,7 +357,8 @@ class Pictures(list):
         from IPython.display import display
 
         page = f"<p>{self!r}</p>{drawing(self.called, self.there)}"
-        display(*self, {"text/plain": f"{self!r}: {', '.join(self.called)}", "text/html": page})
+        display(*self)
+        display({"text/plain": f"{self!r}: {', '.join(self.called)}", "text/html": page}, raw=True)
 
 
 def drawing(called, there) -> str:
@@ -452,9 +367,8 @@ def drawing(called, there) -> str:
     for title, names in PLACES.items():
         part = f"<b>{title}</b>"
         for number, functions in names.items():
-            colours = (
-                "#009E73;color:white" if number in called else "#CCEBE1;color:black" if number in there else "none"
-            )
+            colours = "#CCEBE1;color:black" if number in there else "none"
+            colours = "#009E73;color:white" if number in called else colours
             style = f"background:{colours};border:1px solid gray;border-radius:4px;padding:1px 5px;margin:2px"
             part += f'<div style="{style}">{"✓ " * (number in called)}{number} {html.escape(functions)}</div>'
         parts.append(f"<div>{part}</div>")
@@ -465,20 +379,10 @@ def _images(pixels: Tensor) -> list[Image.Image]:
     return [Image.fromarray(each) for each in pixels.byte().cpu().numpy()]
 
 
-def _asked(method: Callable, *args, **options) -> SimpleNamespace:
-    """The arguments of a call, with the defaults of those that it leaves out."""
-    call = inspect.signature(method).bind(*args, **options)
-    call.apply_defaults()
-    return SimpleNamespace(**call.arguments)
-
-
-def yours(name: str | Path = "openmoji", device: torch.device | str | None = None) -> Yours:
-    """The pipeline of `StableDiffusion.from_pretrained`, with every answer that is kept in its place."""
-    return Yours.from_pretrained(name, device)
-
-
 class _Module(types.ModuleType):
-    __call__ = staticmethod(yours)
+    def __call__(self, name: str | Path = "openmoji", device: torch.device | str | None = None) -> Yours:
+        """The pipeline of `StableDiffusion.from_pretrained`, with every answer that is kept in its place."""
+        return Yours.from_pretrained(name, device)
 
 
 sys.modules[__name__].__class__ = _Module  # minidiff.yours() beside minidiff.yours.report()
