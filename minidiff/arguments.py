@@ -1,13 +1,14 @@
 """Arguments as people give them: numbers of any library, and how a message names what was given instead."""
 
 import difflib
+import inspect
 import math
 import operator
 import re
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -166,6 +167,35 @@ def step_count(steps: int, most: float) -> int:
     if (given := whole(steps, 1, most)) is None:
         raise ValueError(f"steps is {named(steps)}, expected a whole number from 1" + f" to {most}" * (most < math.inf))
     return given
+
+
+def begun(sampler: Callable) -> Callable:
+    """`sampler`, called as one of `minidiff.sample`. If it is none of those, it is spared pure noise, where alpha = 0.
+
+    Most formulas divide by alpha; but there eps is x, so that the step needs none: x_s = alpha_s x_0 + sigma_s x, which
+    `ddim` takes. Of several generators it gets the first, as torch takes one. ValueError for what cannot be called so.
+    """
+    from minidiff.sample import SAMPLERS, ddim  # with torch, which nothing else here needs
+
+    def states(denoise: Callable, x: "Tensor", schedule: Any, ts: "Tensor", generator: Any) -> Iterator:
+        if schedule(ts[0])[0] == 0:
+            (x,) = ddim(denoise, x, schedule, ts[:2])
+            yield x
+            ts = ts[1:]
+        if len(ts) > 1:
+            yield from sampler(denoise, x, schedule, ts, generator=generator)
+
+    def start(denoise: Callable, x: "Tensor", schedule: Any, ts: "Tensor", generator: Any = None) -> Iterator:
+        try:
+            inspect.signature(sampler).bind(denoise, x, schedule, ts, generator=generator)
+        except (TypeError, ValueError) as error:  # ValueError: of some built-in functions none is known
+            expected = "expected a function of minidiff.sample, such as ddim"
+            raise ValueError(f"sampler is {named(sampler)}, {expected}: {error}") from error
+        if getattr(sampler, "func", sampler) in SAMPLERS.values():  # perhaps a functools.partial
+            return sampler(denoise, x, schedule, ts, generator=generator)
+        return states(denoise, x, schedule, ts, generator[0] if isinstance(generator, list) else generator)
+
+    return start
 
 
 def guidance_scale(guidance: float) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from minidiff import arguments, convert
-from minidiff.arguments import named
+from minidiff.arguments import begun, named
 from minidiff.canvas import Canvas, size
 from minidiff.clip import CLIP, CLIPText
 from minidiff.controlnet import ControlNet
@@ -20,7 +20,7 @@ from minidiff.convert import WeightsError, load
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
-from minidiff.sample import begun, ddim, plms
+from minidiff.sample import ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
@@ -263,11 +263,7 @@ class StableDiffusion:
             estimates[:] = [denoise(x, t)]
             return estimates[0]
 
-        try:
-            states = begun(sampler)(watched, x, schedule, times, generator=generators)
-        except TypeError as error:
-            what = "expected a function of minidiff.sample, such as ddim"
-            raise ValueError(f"sampler is {named(sampler)}, {what}: {error}") from error
+        states = begun(sampler)(watched, x, schedule, times, generator=generators)
 
         @torch.no_grad()
         def steps_done() -> Iterator[tuple[Tensor, Tensor]]:

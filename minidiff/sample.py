@@ -10,7 +10,6 @@ asked for, if ts do not descend or leave the schedule.
 In the formulas a step goes from t to s < t, eps = (x_t - alpha_t x_0) / sigma_t, and r = sigma / alpha.
 """
 
-import inspect
 import math
 from collections.abc import Callable, Iterator
 
@@ -148,28 +147,3 @@ def plms(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator
 
 # name -> sampler, for everything that offers, tests or measures them all
 SAMPLERS = {f.__name__: f for f in (ddim, ddpm, euler, euler_ancestral, heun, dpmpp_2m, plms)}
-
-
-def begun(sampler: Callable) -> Callable:
-    """`sampler` itself if it is one of ours, perhaps a functools.partial; any other is spared the pure noise.
-
-    There alpha = 0, by which most formulas divide; but eps is x, so the step needs none: x_s = alpha_s x_0 + sigma_s x,
-    which `ddim` takes. Of several generators it gets the first, as torch takes one. TypeError for what is no sampler.
-    """
-    if getattr(sampler, "func", sampler) in SAMPLERS.values():
-        return sampler
-
-    def states(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators) -> States:
-        if schedule(ts[0])[0] == 0:
-            (x,) = ddim(denoise, x, schedule, ts[:2])
-            yield x
-            ts = ts[1:]
-        if len(ts) > 1:
-            yield from sampler(denoise, x, schedule, ts, generator=generator)
-
-    def begin(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None) -> States:
-        generator = generator[0] if isinstance(generator, list) else generator
-        inspect.signature(sampler).bind(denoise, x, schedule, ts, generator=generator)
-        return states(denoise, x, schedule, ts, generator)
-
-    return begin

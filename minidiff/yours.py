@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from minidiff import arguments
 from minidiff.answers import NUMBERS, PLACES, WHERE, Answer, Answers, YourError, keep, kept, report
+from minidiff.arguments import begun
 from minidiff.attention import Attention, attention, split_heads
 from minidiff.canvas import Canvas
 from minidiff.clip import SelfAttention
@@ -32,7 +33,7 @@ from minidiff.controlnet import ControlNet
 from minidiff.denoise import X0
 from minidiff.guide import cfg, inpaint
 from minidiff.pipeline import SCHEDULE, StableDiffusion
-from minidiff.sample import begun, ddim, ddpm, euler_ancestral
+from minidiff.sample import ddim, ddpm, euler_ancestral
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil
 from minidiff.trace import Drawing, Trace, traced_cfg
@@ -148,7 +149,7 @@ def _with(f: Callable, **names: object) -> Callable:
 
 
 def _steps(step: Callable, first: Callable, denoise: Callable, x: Tensor, schedule: Schedule, ts, generator=None):
-    """A sampler of single steps. From pure noise, where alpha = 0, `first` takes it, as in `sample.begun`."""
+    """A sampler of single steps. From pure noise, where alpha = 0, `first` takes it, as in `arguments.begun`."""
     for i, s in enumerate(ts[1:]):
         if schedule(ts[i])[0] == 0:
             (x,) = first(denoise, x, schedule, ts[i : i + 2], generator=generator)
