@@ -89,8 +89,8 @@ def load(path: Path) -> types.ModuleType:
 
 
 def _folder() -> Path | None:
-    home = os.environ.get("MINIDIFF_HOME", "~/.minidiff")
-    return Path(home).expanduser() / "answers" if home else None
+    home = os.path.expanduser(os.environ.get("MINIDIFF_HOME", "~/.minidiff"))
+    return Path(home) / "answers" if home and not home.startswith("~") else None  # "~" stays where there is no home
 
 
 def _functions(value: object) -> list[types.FunctionType]:

@@ -178,7 +178,7 @@ def _encode(
     mine: Answers, net: UNetEncoder, x: Tensor, t: Tensor, context: Tensor, hint: Tensor | float = 0.0
 ) -> tuple:
     own = mine("timestep_embedding", timestep_embedding)
-    if isinstance(net, ControlNet) and (encode := mine("encode")):
+    if isinstance(net, ControlNet) and net.mid_block is not None and (encode := mine("encode")):
         temb = net.time_embedding(own(t, net.config.block_out_channels[0]).to(x.dtype))
         exits = [*net.controlnet_down_blocks, net.controlnet_mid_block]
         return encode(exits, net.conv_in, net.down_blocks, net.mid_block, x, temb, context, hint), temb
