@@ -8,9 +8,8 @@ def studio(pipe=None, **first):
     return Studio(pipe, **first)
 
 
-def __getattr__(name):
-    if name == "yours":  # minidiff.yours(): the pipeline, drawing with a reader's answers. See `minidiff.yours`
-        import importlib
+def yours(name="openmoji", device=None):
+    """The pipeline of `StableDiffusion.from_pretrained`, drawing with a reader's answers. See `minidiff.equip`."""
+    from minidiff.equip import Yours
 
-        return importlib.import_module("minidiff.yours")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return Yours.from_pretrained(name, device)

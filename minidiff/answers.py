@@ -1,7 +1,7 @@
 """A reader's answers that have passed, kept with all they need, in a folder of the reader's own, and called.
 
 The folder is `answers` in ~/.minidiff, or in what MINIDIFF_HOME names; where that names none, nothing is kept.
-`minidiff.yours` draws with them.
+`minidiff.yours()` draws with them, see `equip`.
 """
 
 import ast

@@ -7,7 +7,8 @@
 
 An answer is called on fresh random inputs and compared with a reference. If it is wrong and equals one of the named
 mistakes of `minidiff/checks/`, the message is that mistake's sentence; otherwise it says where and by how much the
-answer differs. None of these functions raises; only a real Ctrl-C passes. `python -m minidiff.check` checks notebooks.
+answer differs. What passed is kept, and can draw: `minidiff.yours()`. None of these functions raises; only a real
+Ctrl-C passes. `python -m minidiff.check` checks notebooks.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 
 import torch
 
+from minidiff.answers import keep, kept, report
 from minidiff.checks import exercises
 from minidiff.checks.attempt import Verdict, call, said, shown
 from minidiff.checks.compare import difference, kind_of, unlike
@@ -55,8 +57,10 @@ def check(number: str = "", *answers, seed: int | None = None) -> Result:
         exercise = _exercise(number)
         generator = torch.Generator().manual_seed(random.SystemRandom().randrange(2**31) if seed is None else seed)
         with _on_cpu():
-            message = _examine(exercise, _named(exercise, answers), generator, printed)
+            answers = _named(exercise, answers)
+            message = _examine(exercise, answers, generator, printed)
         status = "passed"
+        keep(number, answers)
     except Verdict as verdict:
         status, message = verdict.args
     except Exception as error:
@@ -86,7 +90,7 @@ def hint(number: str = "") -> None:
 
 
 def summary() -> None:
-    """List every exercise of the lessons checked so far, and whether it passed."""
+    """List every exercise of the lessons checked so far, and whether it passed; then where what passed can draw."""
     known = {}
     for lesson in sorted({number.split(".")[0] for number in _results if number.split(".")[0].isdigit()}, key=int):
         try:
@@ -96,6 +100,7 @@ def summary() -> None:
     status = {number: _results[number].status if number in _results else "not checked" for number in known}
     done = list(status.values()).count("passed")
     lines = [f"{number}  {status[number]:13}  {exercise.title}" for number, exercise in known.items()]
+    lines += ["", report()] if kept() else []
     _show("passed" if known and done == len(known) else "to do", "\n".join([f"{done} of {len(known)} passed", *lines]))
 
 

@@ -17,11 +17,10 @@ from PIL import Image
 
 import minidiff
 from minidiff import answers, data, pipeline, sample
-from minidiff.answers import NUMBERS, keep, kept, report
+from minidiff.answers import NUMBERS, YourError, keep, kept, report
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.pipeline import WEIGHTS, StableDiffusion
-from minidiff.yours import YourError
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = 2

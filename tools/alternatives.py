@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-os.environ["MINIDIFF_SCALE"] = "test"
+os.environ |= {"MINIDIFF_SCALE": "test", "MINIDIFF_HOME": ""}
 
 import checks
 import nbformat

@@ -30,6 +30,7 @@ from pathlib import Path
 from unittest import mock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["MINIDIFF_HOME"] = ""
 
 import torch
 from tqdm import tqdm

@@ -28,6 +28,7 @@ import torch
 from PIL import Image, ImageChops
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ["MINIDIFF_HOME"] = ""  # the solutions that pass here are nobody's own answers
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 TITLE = re.compile(r"\A(# .*\n)(?:\n\[Open in Colab\]\(.*\)\n)?")
 FOLDED = re.compile(r"\A# @title .*\n")

@@ -1,6 +1,7 @@
 """python -m minidiff.check NOTEBOOK ...: who has passed what, for whoever teaches."""
 
 import json
+import os
 import random
 import re
 import time
@@ -45,7 +46,7 @@ def examine(path: Path, timeout: float, seed: int) -> dict:
             extra_arguments=["--IPKernelApp.log_level=40"],
             resources={"metadata": {"path": path.parent}},
         )
-        client.execute()
+        client.execute(env=os.environ | {"MINIDIFF_HOME": ""})  # these answers are not whoever grades them's
     except (DeadKernelError, CellControlSignal) as error:
         errors.append(type(error).__name__)
     except nbformat.reader.NotJSONError:

@@ -2,7 +2,6 @@
 
     pipe = minidiff.yours()    every part is exchanged for the answer that stands there: see `answers.PLACES`
     pipe("fox in sea")         the same picture, and in how many places it was drawn by the reader's code
-    minidiff.yours.report()    in how many it can be, in one line
 
 The package's own functions stay as they are, for every other pipeline: the models of this one have methods of their
 own, in which some names mean the reader's functions.
@@ -12,11 +11,9 @@ import copy
 import html
 import inspect
 import operator
-import sys
 import types
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import torch
@@ -24,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from minidiff import arguments
-from minidiff.answers import NUMBERS, PLACES, WHERE, Answer, Answers, YourError, keep, kept, report
+from minidiff.answers import NUMBERS, PLACES, WHERE, Answer, Answers, report
 from minidiff.arguments import begun
 from minidiff.attention import Attention, attention, split_heads
 from minidiff.canvas import Canvas
@@ -39,8 +36,6 @@ from minidiff.show import to_pil
 from minidiff.trace import Drawing, Trace, traced_cfg
 from minidiff.unet import ResnetBlock, UNet, UNetEncoder, steered, timestep_embedding
 from minidiff.vae import Gaussian, SpatialAttention
-
-__all__ = ["YourError", "Yours", "keep", "kept", "report"]
 
 
 def _causal_attention(f: Answer, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor) -> Tensor:
@@ -378,12 +373,3 @@ def drawing(called, there) -> str:
 
 def _images(pixels: Tensor) -> list[Image.Image]:
     return [Image.fromarray(each) for each in pixels.byte().cpu().numpy()]
-
-
-class _Module(types.ModuleType):
-    def __call__(self, name: str | Path = "openmoji", device: torch.device | str | None = None) -> Yours:
-        """The pipeline of `StableDiffusion.from_pretrained`, with every answer that is kept in its place."""
-        return Yours.from_pretrained(name, device)
-
-
-sys.modules[__name__].__class__ = _Module  # minidiff.yours() beside minidiff.yours.report()
