@@ -22,7 +22,7 @@ def pipe():
 
     torch.manual_seed(0)
     unet = UNet(UNetConfig(block_out_channels=(16, 32, 32), norm_num_groups=16))
-    vae = VAE(VAEConfig(scaling_factor=0.5))
+    vae = VAE(VAEConfig(block_out_channels=(8, 8, 16, 16), norm_num_groups=4, scaling_factor=0.5))
     return StableDiffusion(vae.eval(), unet.eval(), CLIPText().eval(), Tokenizer.train(data.WORDS), words=data.WORDS)
 
 
@@ -40,9 +40,15 @@ def browser():
         browser.close()
 
 
+def pytest_itemcollected(item):
+    """What `--dist loadgroup` gives to one worker: a file, whose fixtures are made once, or a lesson in the browser."""
+    if item.path.name != "test_browser.py":
+        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config, items):
-    """Lessons in the browser come first: they keep one process busy for longest, and at the end another would wait.
+    """Lessons in the browser, which take longest, come first, so that at the end no worker waits long for another.
 
     A lesson that is run there is not run once more by nbval, as test_browser.py also compares what it prints.
     """

@@ -96,7 +96,7 @@ def test_the_full_size_unet_computes_what_diffusers_does():
     oracle.randomised(theirs.to_empty(device="cpu"))
     with torch.device("meta"):
         ours = oracle.build_ours(cls, options, theirs, assign=True)
-    batch = oracle.inputs(cls, options, size=(32, 32), residuals=False)
+    batch = oracle.inputs(cls, options, size=(16, 16), residuals=False)
     error = oracle.error(oracle.run_ours(ours, batch), oracle.run_theirs(theirs, batch))
     seconds, gigabytes = time.perf_counter() - start, getrusage(RUSAGE_SELF).ru_maxrss / 2**20
     print(f"SD 1.5 U-Net: error {error:.1e}, {seconds:.0f} s, {gigabytes:.1f} GB")

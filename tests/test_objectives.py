@@ -10,14 +10,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from minidiff import data
-from minidiff.clip import CLIP, CLIPText
+from minidiff.clip import CLIP, CLIPConfig, CLIPText, TextConfig, VisionConfig
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError
 from minidiff.data import SMALL, parse, scene
 from minidiff.judge import Judge, edges, labels
 from minidiff.show import to_tensor
 from minidiff.tokenizer import Tokenizer
-from minidiff.train import Settings, accelerator, training_loop
+from minidiff.train import Settings, accelerator, objectives, training_loop
 from minidiff.train.objectives import (
     HINTS,
     CLIPObjective,
@@ -28,7 +28,7 @@ from minidiff.train.objectives import (
     VAEObjective,
 )
 from minidiff.unet import UNet, UNetConfig
-from minidiff.vae import VAE
+from minidiff.vae import VAE, VAEConfig
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +87,10 @@ def test_clip_is_shown_hard_negatives(tokenizer):
     assert batch["mask"].any() and not batch["mask"].all()
 
 
-@pytest.mark.slow
 def test_clip_is_shown_scenes_that_differ_in_their_objects_alone(tokenizer):
-    objective, starts = CLIPObjective(CLIP(), tokenizer), range(0, 6400, 64)
-    shown = [objective.batch(torch.arange(start, start + 64)) for start in starts]
-    own = [tokenizer([scene(i).noisy_caption() for i in range(start, start + 64)]) for start in starts]
+    objective, starts = CLIPObjective(CLIP(), tokenizer), range(0, 800, 8)
+    shown = [objective.batch(torch.arange(start, start + 8)) for start in starts]
+    own = [tokenizer([scene(i).noisy_caption() for i in range(start, start + 8)]) for start in starts]
     as_they_are = [torch.equal(b["ids"], ids[:, : b["ids"].shape[1]]) for b, ids in zip(shown, own, strict=True)]
     assert 30 < sum(as_they_are) < 70, "every second batch"
 
@@ -119,8 +118,11 @@ def test_clip_leaves_a_locked_text_encoder_as_it_is(tokenizer):
 
 @pytest.mark.slow
 def test_clip_looks_at_captions_objects_and_relations(tokenizer):
+    torch.manual_seed(0)
+    size = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    clip = CLIP(CLIPConfig(TextConfig(**size), VisionConfig(**size), projection_dim=8)).eval()
     with torch.no_grad():
-        picture, measures = CLIPObjective(CLIP().eval(), tokenizer).evaluate()
+        picture, measures = CLIPObjective(clip, tokenizer).evaluate()
     assert picture is None
     assert measures["right_of_256_captions"] < 0.1 and measures["right_of_128_objects"] < 0.1, "it has learned nothing"
     assert 0.2 < measures["relation_told_from_swapped"] < 0.8, "a coin"
@@ -139,8 +141,8 @@ def test_clip_loss_reaches_every_parameter(tokenizer):
 def unet_objective(tokenizer, tmp_path):
     torch.manual_seed(0)
     unet = UNet(UNetConfig(block_out_channels=(16, 32), attention=(False, True), heads=(2, 2), norm_num_groups=16))
-    cache = tmp_path / "latents.safetensors"
-    objective = UNetObjective(unet, VAE().eval(), CLIPText().eval(), tokenizer, 20, SMALL, cache)
+    vae, cache = VAE(VAEConfig(block_out_channels=(8, 8, 8, 8), norm_num_groups=4)), tmp_path / "latents.safetensors"
+    objective = UNetObjective(unet, vae.eval(), CLIPText().eval(), tokenizer, 20, SMALL, cache)
     objective.prepare()
     return objective
 
@@ -287,9 +289,9 @@ def test_controlnet_begins_as_the_unet_and_learns_alone(controlnet_objective):
     assert all((tensor == before[name]).all() for name, tensor in unet.state_dict().items()), "bit for bit"
 
 
-@pytest.mark.slow
-def test_controlnet_is_measured_with_and_without_control(controlnet_objective):
-    controlnet_objective.judge = Judge().eval()
+def test_controlnet_is_measured_with_and_without_control(controlnet_objective, monkeypatch):
+    controlnet_objective.judge, whole = Judge().eval(), objectives.scenes
+    monkeypatch.setattr(objectives, "scenes", lambda indices, world: whole(indices[:12], world))  # of 64, to save time
     with torch.no_grad():
         picture, measures = controlnet_objective.evaluate()
     names = {"edge_f1", "objects", "place", "right"}
