@@ -41,8 +41,8 @@ def browser():
 
 
 def pytest_itemcollected(item):
-    """What `--dist loadgroup` gives to one worker: a file, whose fixtures are made once, or a lesson in the browser."""
-    if item.path.name != "test_browser.py":
+    """What `--dist loadgroup` gives to one worker: a file, whose fixtures are made once; a lesson, or an exercise."""
+    if item.path.name not in ("test_browser.py", "test_exercises.py"):
         item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 
 
