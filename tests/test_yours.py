@@ -380,7 +380,17 @@ def made(n):
     return lambda: n
 
 
-@pytest.mark.parametrize("f", [len, made(3), eval("lambda: 1"), None, 3, torch.nn.Linear(1, 1)], ids=str)
+NOT_KEPT = {
+    "builtin": len,
+    "a closure": made(3),
+    "no source": eval("lambda: 1"),
+    "None": None,
+    "a number": 3,
+    "a model": torch.nn.Linear(1, 1),
+}
+
+
+@pytest.mark.parametrize("f", NOT_KEPT.values(), ids=NOT_KEPT)
 def test_what_cannot_be_kept_is_not(home, f):
     keep("1.2", {"f": f})
     space = run({"__name__": "__main__", "model": torch.nn.Linear(1, 1)}, "def f(x):\n    return model(x)")
