@@ -152,7 +152,7 @@ def _examine(exercise, answers, generator, printed):
         first.append(cases[0])
     for sentence, holds in exercise.properties:
         if not holds(results):
-            raise Verdict("not right yet", sentence)
+            raise Verdict("not right yet", sentence if isinstance(sentence, str) else sentence(results))
     return next(filter(None, (leaves_device(answers, exercise.reference, case) for case in first)), "")
 
 
