@@ -209,7 +209,7 @@ def _is(mistake, exercise, cases, got):
         theirs = call(mistake.answers, case)
         if theirs.stopped.partition("\n")[0] != attempt.stopped.partition("\n")[0]:
             return False
-        if not attempt.stopped and difference(attempt.value, theirs.value, exercise.atol):
+        if not attempt.stopped and difference(attempt.value, theirs.value, exercise.atol, why=False):
             return False
     return True
 

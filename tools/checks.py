@@ -64,7 +64,7 @@ def mutants(number):
     for i, line in enumerate(source.splitlines(), 1):
         inside = inside and "### END" not in line or "### BEGIN" in line
         lines |= {i} if inside else set()
-    seen = set()
+    seen = {ast.unparse(ast.parse(source))}
     for path, node in _nodes(ast.parse(source)):
         if getattr(node, "lineno", 0) not in lines:
             continue

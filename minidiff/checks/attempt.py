@@ -108,7 +108,7 @@ def made(answers, case, made_with, args):
 def _changed(names, after, before):
     """Which of the arguments are others after the call, in words, or ""."""
     for name, changed, was in itertools.zip_longest(names, after, before):
-        if difference(changed, was, 0):
+        if difference(changed, was, 0, why=False):
             better = {torch.Tensor: "make a new tensor (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"}
             better |= {list: "work on a copy, list(...)", dict: "work on a copy, dict(...)"}
             kind = next((kind for kind in better if isinstance(was, kind)), None)

@@ -68,7 +68,7 @@ def _differs(answers, case, i):
         return False
     other = replace(case, made_with=tuple(values[:n]), args=tuple(values[n:]))
     before, after = call(answers, case, seed=0), call(answers, other, seed=0)
-    return bool(after.stopped or before.stopped or difference(after.value, before.value, 0))
+    return bool(after.stopped or before.stopped or difference(after.value, before.value, 0, why=False))
 
 
 # ------------------------------------------------------------------------------------------ gradients
