@@ -76,7 +76,8 @@ def _differs(answers, case, i):
 
 def lost_gradient(answers, reference, case, learns) -> str:
     """What is wrong with the gradients of a result that is right otherwise, or ""."""
-    expected, got = _gradients(reference, case, learns), _gradients(answers, case, learns)
+    names = parameters(reference, case)  # a reader's may differ
+    expected, got = (_gradients(each, case, learns, names) for each in (reference, answers))
     if isinstance(got, str):
         return got
     for name, gradient in expected.items():
@@ -91,7 +92,7 @@ def lost_gradient(answers, reference, case, learns) -> str:
     return ""
 
 
-def _gradients(answers, case, learns):
+def _gradients(answers, case, learns, names):
     """{argument: its gradient, flat, or None}, of a fixed sum of all that comes out; or why there is none."""
     leaves = {}
 
@@ -101,7 +102,7 @@ def _gradients(answers, case, learns):
         leaves[name].append(tensor.detach().clone().requires_grad_())
         return leaves[name][-1]
 
-    names, values = parameters(answers, case), []
+    values = []
     for name, value in zip(names, (*case.made_with, *case.args), strict=True):
         leaves[name] = []
         if isinstance(value, torch.nn.Module):
