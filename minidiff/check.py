@@ -140,14 +140,15 @@ def _examine(exercise, answers, generator, printed):
 
     How many characters each call printed goes into the list `printed`.
     """
-    results, first = [], []
+    results, right, first = [], [], []
     for _, group in itertools.groupby(exercise.cases(generator), key=lambda case: case.name):
         cases = list(group)
         got = [call(answers, case) for case in cases]
         expected = [call(exercise.reference, case) for case in cases]
         printed += [attempt.printed for attempt in got]
-        if text := _wrong(exercise, answers, cases, got, expected):
+        if text := _wrong(exercise, answers, cases, got, expected, right):
             raise Verdict(*text)
+        right += zip(cases, got, strict=True)
         results += [(case, attempt.value) for case, attempt in zip(cases, got, strict=True)]
         first.append(cases[0])
     for sentence, holds in exercise.properties:
@@ -156,8 +157,11 @@ def _examine(exercise, answers, generator, printed):
     return next(filter(None, (leaves_device(answers, exercise.reference, case) for case in first)), "")
 
 
-def _wrong(exercise, answers, cases, got, expected):
-    """What is wrong with these results: (status, message), or None. What is certain comes first."""
+def _wrong(exercise, answers, cases, got, expected, earlier):
+    """What is wrong with these results: (status, message), or None. What is certain comes first.
+
+    earlier  (case, attempt) of other functions, which are right: a mistake that spoils them is not this one
+    """
     compare = unlike if exercise.properties else difference
     pairs = list(zip(cases, got, expected, strict=True))
     if unwritten := next((attempt for attempt in got if attempt.todo), None):
@@ -171,7 +175,7 @@ def _wrong(exercise, answers, cases, got, expected):
     again = call(answers, cases[0])
     if wrong:
         for mistake in exercise.mistakes:
-            if _is(mistake, exercise, cases, got):
+            if _is(mistake, exercise, [*zip(cases, got, strict=True), *earlier]):
                 return "not right yet", mistake.sentence
     for case, attempt in zip(cases, got, strict=True):
         if attempt.misdeed:
@@ -203,9 +207,9 @@ def _unfinished(case, attempt):
     )
 
 
-def _is(mistake, exercise, cases, got):
+def _is(mistake, exercise, attempts):
     """Whether a named mistake gives the same in every case: the same values, the same errors."""
-    for case, attempt in zip(cases, got, strict=True):
+    for case, attempt in attempts:
         theirs = call(mistake.answers, case)
         if theirs.stopped.partition("\n")[0] != attempt.stopped.partition("\n")[0]:
             return False
