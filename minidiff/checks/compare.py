@@ -130,13 +130,17 @@ def _printed(got, expected, atol):
     """How a printed table differs from the expected one."""
     for words, numbers in expected.items():
         found = got[words]
-        if found is None:
+        if found is None or numbers is None:
+            if found == numbers:
+                continue
             return f"there is no line with {words!r}" + " and numbers" * bool(numbers)
         for i, number in enumerate(numbers):
             if i >= len(found):
-                return f"the line with {words!r} has {len(found)} numbers, expected {len(numbers)}"
+                break
             if abs(found[i] - number) > atol and str(found[i]) != str(float(number)):
                 return f"number {i + 1} in the line with {words!r}: got {found[i]:.10g}, expected {number:.6g}"
+        if len(found) != len(numbers):
+            return f"the line with {words!r} has {len(found)} numbers, expected {len(numbers)}"
     return ""
 
 

@@ -61,7 +61,9 @@ def _best(rows, words, numbers, tolerance):
         rest = iter(row)
         if all(any(_near(f, n, tolerance) for f in rest) for n in numbers):
             return list(numbers)
-    return max(found, key=len, default=None)
+    row = max(found, key=len, default=[])
+    near = [n if _near(f, n, tolerance) else f for f, n in zip(row, numbers, strict=False)]
+    return near + row[len(near) :] if found else None
 
 
 def _near(found, wanted, tolerance):
