@@ -80,6 +80,8 @@ def call(answers, case, seed=None) -> Attempt:
             attempt.stopped = f"gave {kind_of(returned)}, and using that {attempt.stopped}"
     if case.printed:
         attempt.value = case.printed(paper.getvalue()) if paper.count else None
+        if not paper.count and returned is not None:
+            attempt.stopped = f"gives {kind_of(returned)} and prints nothing: print it instead"
     else:
         attempt.printed = paper.count
     if not attempt.stopped:

@@ -13,7 +13,12 @@ RTOL = 1e-5
 
 
 class Printed(dict):
-    """What was read from a printed table: the numbers of each line, by the words that the line has to hold."""
+    """What was read from a printed table: the numbers of each line, by the words that the line has to hold.
+
+    within  how far its numbers may be off, by the same words
+    """
+
+    within = {}
 
 
 def difference(got, expected, atol: float, why: bool = True) -> str:
@@ -31,7 +36,7 @@ def difference(got, expected, atol: float, why: bool = True) -> str:
     if isinstance(expected, Real) and not isinstance(expected, bool):
         same = math.isclose(got, expected, rel_tol=RTOL if atol else 0, abs_tol=atol)
         same = same or (math.isnan(got) and math.isnan(expected))
-        return "" if same else f"got {_number(got)}, expected {_number(expected)}"
+        return "" if same else _both(got, expected)
     if not isinstance(expected, torch.Tensor):
         same = np.array_equal(got, expected) if isinstance(expected, np.ndarray) else got == expected
         return "" if same else f"got {brief(got)}, expected {brief(expected)}"
@@ -92,7 +97,7 @@ def _entries(got, expected, atol, rtol, why):
         for text, b in _changes(got, expected):
             if b.shape == got.shape and close(got, b).all():
                 return text
-    values = f"got {_number(got[bad][0])}, expected {_number(expected[bad][0])}"
+    values = _both(got[bad][0], expected[bad][0])
     return f"{int(bad.sum())} of {got.numel()} entries differ, the first {_at(bad)}: {values}" if got.ndim else values
 
 
@@ -126,6 +131,12 @@ def _number(x):
     return next(text for digits in (4, 6, 9, 17) if float(text := f"{x:.{digits}g}") not in (0, 1) or float(text) == x)
 
 
+def _both(got, expected):
+    """Two numbers that differ, in so many digits that one sees it."""
+    digits = 4 if f"{got:.4g}" != f"{expected:.4g}" else 12
+    return "got {}, expected {}".format(*(_number(x) if digits == 4 else f"{x:.12g}" for x in (got, expected)))
+
+
 def _printed(got, expected, atol):
     """How a printed table differs from the expected one."""
     for words, numbers in expected.items():
@@ -137,7 +148,9 @@ def _printed(got, expected, atol):
         for i, number in enumerate(numbers):
             if i >= len(found):
                 break
-            if abs(found[i] - number) > atol and str(found[i]) != str(float(number)):
+            if abs(found[i] - number) > max(atol, expected.within.get(words, 0)) and str(found[i]) != str(
+                float(number)
+            ):
                 return f"number {i + 1} in the line with {words!r}: got {found[i]:.10g}, expected {number:.6g}"
         if len(found) != len(numbers):
             return f"the line with {words!r} has {len(found)} numbers, expected {len(numbers)}"

@@ -44,14 +44,16 @@ def table(*lines):
     """
 
     def read(text):
-        text = re.sub(r"(?<=\d)[,_](?=\d{3})", "", text.lower())
+        text = re.sub(r"(?<=\d)[,_](?=\d{3})", "", text.lower().replace("−", "-"))
         rows = [(line, list(map(float, _NUMBER.findall(line)))) for line in text.splitlines()]
-        return Printed({words: _best(rows, words, *wanted) for words, *wanted in lines})
+        found = Printed({words: _best(rows, words, *wanted) for words, *wanted in lines})
+        found.within = {words: tolerance for words, _, tolerance in lines}
+        return found
 
     return read
 
 
-_NUMBER = re.compile(r"(?<![\w.])[-−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?|\bnan\b|[-−]?\binf\b")
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?|\bnan\b|-?\binf\b")
 
 
 def _best(rows, words, numbers, tolerance):
