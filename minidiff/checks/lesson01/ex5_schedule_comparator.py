@@ -17,8 +17,9 @@ def _comparison(T):
     rows, by_kind = [], []
     for t in (0, 100, 250, 500, 750, 900, 999):
         a, b, c, d = (n.item() for x in (linear, cosine) for n in (x[t], theirs.signal_to_noise_ratio(x[t])))
-        rows.append((str(t), [t, a, b, c, d], 0.051))
-        by_kind.append((str(t), [t, a, c, b, d], 0.051))  # both alpha-bars first, then both ratios
+        last = [] if t == T - 1 else [d]  # which comes from a limited beta, or not: both are right
+        rows.append((str(t), [t, a, b, c, *last], 0.051))
+        by_kind.append((str(t), [t, a, c, b, *last], 0.051))  # both alpha-bars first, then both ratios
     crossings = map(theirs.find_zero_crossing, (linear, cosine))
     wanted, other = {row[0]: row[1] for row in rows}, {row[0]: row[1] for row in by_kind}
 
@@ -52,7 +53,7 @@ def _below(text, linear, cosine):
 
 
 def _unlimited(alpha_bars):
-    """The last alpha-bar may come from a limited beta, or not."""
+    """The last alpha-bar may come from a limited beta, or not: such small ones are taken for 0."""
     return alpha_bars.where(alpha_bars > 1e-6, 0.0) if isinstance(alpha_bars, torch.Tensor) else alpha_bars
 
 
@@ -143,8 +144,6 @@ ScheduleComparator.find_zero_crossing := lambda self, a: int((a - 0.5).abs().arg
     find_zero_crossing gives the index that comes nearest to one half: the first one at or below it is asked for.
 ScheduleComparator.find_zero_crossing := lambda self, a: int((a <= 0.5).nonzero()[-1]) if (a <= 0.5).any() else len(a) - 1
     find_zero_crossing gives the last index at or below one half: the first one is asked for.
-ScheduleComparator.find_zero_crossing := lambda self, a: len(a) - 1
-    find_zero_crossing always gives the last index: that is only for where there is no crossing.
 (alpha_bars <= 0.5) -> (alpha_bars < 0.5)
     find_zero_crossing misses an alpha-bar of exactly one half: signal and noise are equal there, which counts.
 else len(alpha_bars) - 1 -> else 0
@@ -185,12 +184,23 @@ print(f"0 dB at t = {{first}} and {{second}}: the cosine schedule keeps the sign
 
 RIGHT = """
 (f / f[0])[1:] -> (f[1:] / f[:-1]).clamp(min=0.001).cumprod(0)
-print(f"0 dB at t = {first} and {second}: the cosine schedule keeps the signal {second - first} steps longer") -> print(f"linear crossing: {first}\\ncosine crossing: {second}\\nlonger by {second - first}")
+print(f"0 dB at t = {first} and {second}: the cosine schedule keeps the signal {second - first} steps longer") -> print("linear crossing:", first); print("cosine crossing:", second); print("longer by", second - first)
 print(f"0 dB at t = {first} and {second}: -> print(f"cosine crosses at {second}, linear at {first}:
 print(f"0 dB at t = {first} and {second}: -> print(f"crossings (linear, cosine): {first}, {second}.
 print(f"0 dB at t = {first} and {second}: -> print(f"{first} (linear), {second} (cosine);
 print(f"{t:4}", *columns, sep="    ") -> print(f"| t={t} |", " | ".join(columns))
 columns = (f"{a[t]:.4f} {self.signal_to_noise_ratio(a[t]):7.1f} dB" for a in (linear, cosine)) -> columns = [f"{linear[t]:.3f} {cosine[t]:.3f}"] + [f"{self.signal_to_noise_ratio(a[t]):.2f}" for a in (linear, cosine)]
+"""
+
+EQUIVALENT = """
+(1 - torch.linspace(beta_start, beta_end, T, dtype=torch.float64)).cumprod(0) -> (1 - torch.linspace(beta_start, beta_end, T, dtype=torch.float64)).cumprod(-1)
+    there is one axis
+print(' t linear cosine') -> pass
+    a head for the table is not asked for
+print(' t linear cosine') -> ' t linear cosine'
+    a head for the table is not asked for
+print(f'{t:4}', *columns, sep=' ') -> print(f'{t:4}', *columns)
+    how far apart the columns stand does not matter
 """
 
 WRONG = """
