@@ -1,0 +1,165 @@
+"""2.6 UNetAnalyzer: where the parameters are, and where the memory goes."""
+
+from minidiff.checks import Case
+from minidiff.checks.parts import table, whole
+from minidiff.checks.solution import Solution
+
+
+def _printed(made_with, *args):
+    """Reads what `print_analysis` prints: the totals may stand in one line, or in a line each."""
+    levels = Solution.of("2.6").answers["UNetAnalyzer"](*made_with).analyze(*args)
+    params, sizes = ([level[key] for level in levels] for key in ("params", "activation_bytes"))
+    rows = [(level["name"], [level["params"]], 0.5) for level in levels]
+    first = table(*rows, ("total", [sum(params)], 0.5), ("peak", [max(sizes)], 0.5))
+    second = table(("total", [sum(sizes)], 0.5))
+
+    def read(text):
+        return {"levels, total parameters and peak": first(text), "total of the activations": second(text)}
+
+    return Case("UNetAnalyzer.print_analysis", args, made_with=made_with, printed=read)
+
+
+def cases(g):
+    def case(method, made_with, *args):
+        return Case(f"UNetAnalyzer.{method}", args, made_with=made_with)
+
+    three, four = (3, [64, 128, 256]), (1, [32, 64, 128, 256])
+    own = (whole(g, 2, 6), sorted({whole(g, 3, 15), whole(g, 16, 25), whole(g, 26, 40)}))
+    return [
+        case("conv_params", three, whole(g, 2, 9), whole(g, 10, 20)),
+        case("conv_params", three, whole(g, 10, 20), whole(g, 2, 9), 4),
+        case("conv_params", three, 5, 7, 1),
+        case("analyze", own, 8 * whole(g, 3, 7)),
+        case("analyze", three),
+        case("analyze", four, 32),
+        _printed(three),
+        _printed(four, 96),
+    ]
+
+
+HINTS = """
+conv_params: for each channel that comes out, a kernel on every channel that goes in, and a bias. An up-convolution has
+just as many.
+
+Encoder: a loop over channel_config that remembers how many channels the level before gave. Level i, counted from 0, has
+the resolution input_res // 2**i.
+
+Decoder: the same levels backwards. Its up-convolution reads what comes from below and gives the width of its level; with
+the skip beside it, the 3×3 convolution reads twice that width.
+
+Activation: what one level gives, channels × height × width numbers of 4 bytes.
+
+print_analysis: call analyze, then print; sum and max with a generator do the totals and the peak.
+"""
+
+_COUNT = "return (c_in * kernel**2 + 1) * c_out"
+_DECODER = "params = self.conv_params(c, width, kernel=4) + self.conv_params(2 * width, width)"
+_SIZE = "4 * channels * resolution**2"
+_PARAMS = "params, size = (sum(level[key] for level in levels) for"
+_PEAK = "max(level['activation_bytes'] for level in levels)"
+MISTAKES = rf"""
+{_COUNT} -> return c_in * kernel**2 * c_out
+    conv_params counts only the kernels: each channel that comes out also has a bias.
+{_COUNT} -> return c_in * kernel**2 * c_out + 1
+    conv_params counts a single bias for all channels: each that comes out has its own.
+{_COUNT} -> return c_in * kernel**2 * c_out + c_in
+    conv_params has a bias for each channel that goes in: it belongs to those that come out.
+{_COUNT} -> return (c_in * kernel + 1) * c_out
+    conv_params counts one row of each kernel: a kernel is a square.
+{_COUNT} -> return (c_in * 9 + 1) * c_out
+    conv_params does not use the kernel's size.
+{_COUNT} -> return (kernel**2 + 1) * c_out
+    conv_params has one kernel for each channel that comes out: each needs one for every channel that goes in.
+{_COUNT} -> return (c_in * kernel**2 + 2) * c_out
+    conv_params counts two biases for each channel: one belongs to a convolution.
+conv_params(2 * width, width) -> conv_params(width, width)
+    The decoder's 3×3 convolution reads only what was enlarged: beside it stands the skip.
+conv_params(2 * width, width) -> conv_params(width + c, width)
+    The decoder's 3×3 convolution reads as if what was enlarged kept its channels, or the skip had those from below: both have the width of this level.
+{_DECODER} -> params = self.conv_params(c, c, kernel=4) + self.conv_params(c + width, width)
+    The up-convolution of the decoder keeps its channels; it should come down to those of its level.
+kernel=4) -> kernel=3)
+    The up-convolution of the decoder has kernels of 4×4.
+kernel=4) -> kernel=2)
+    The up-convolution of the decoder has kernels of 4×4; yours are smaller.
+conv_params(2 * width, width) -> conv_params(2 * width, width, kernel=4)
+    The second convolution of the decoder has kernels of 3×3; only the up-convolution has larger ones.
+{_DECODER} -> params = self.conv_params(2 * width, width)
+    The decoder enlarges without parameters: the up-convolution has some.
+{_DECODER} -> params = self.conv_params(c, width, kernel=4)
+    Your decoder has no 3×3 convolution after the up-convolution.
+c, resolution = self.in_ch, input_res -> c, resolution = self.channel_config[0], input_res
+    The first convolution does not read in_ch channels.
+c, resolution = self.in_ch, input_res -> c, resolution = self.in_ch, input_res // 2
+    Your first level has half the resolution: it works before anything is halved.
+c, resolution = self.in_ch, input_res -> c, resolution = self.in_ch, 64
+    analyze does not use input_res.
+add("bottleneck", c, resolution, -> add("bottleneck", c, 2 * resolution,
+    Your bottleneck has the last encoder level's resolution: halve once more before it.
+add("bottleneck", c, resolution, self.conv_params(c, c)) -> add("bottleneck", 2 * c, resolution, self.conv_params(c, 2 * c))\n        c = 2 * c
+    Your bottleneck doubles the channels, as the first U-Net did. Here it keeps the last width.
+add("bottleneck", c, resolution, self.conv_params(c, c)) -> pass
+    The bottleneck is missing.
+{_SIZE} -> channels * resolution**2
+    Your activation_bytes are numbers, not bytes: a float32 has several.
+{_SIZE} -> 8 * channels * resolution**2
+    Your activation_bytes are twice too many: float32 is half as long as float64.
+{_SIZE} -> 4 * channels * resolution
+    Your activation_bytes hold one row of the picture: it is as high as it is wide.
+{_SIZE} -> 4 * resolution**2
+    Your activation_bytes hold a single channel.
+{_SIZE} -> 4 * params
+    Your activation_bytes are those of the parameters: the activation is what a level gives.
+{_SIZE} -> channels * resolution**2 // 256
+    Your activation_bytes are in units of 1024 bytes: single bytes are asked for.
+return levels -> n = len(self.channel_config) + 1\n        return levels[:n] + levels[n:][::-1]
+    Your decoder is in the wrong order: it begins at the bottleneck and ends at full resolution.
+add(f"decoder {{i}}" -> add(f"decoder {{len(self.channel_config) + 1 - i}}"
+    The names of your decoder count up from the bottleneck: each has the number of the encoder that gives its skip.
+add(f"encoder {{i}}" -> add(f"encoder {{i - 1}}" && add(f"decoder {{i}}" -> add(f"decoder {{i - 1}}"
+    The names of your levels count from 0: the first is number 1.
+add(f"encoder {{i}}" -> add(f"encoder {{i - 1}}"
+    The names of your encoder levels count from 0: the first is number 1.
+{_PEAK} -> sum(level['activation_bytes'] for level in levels)
+    What print_analysis calls the peak is the total: the peak is the largest level.
+{_PEAK} -> levels[len(levels) // 2]['activation_bytes']
+    What print_analysis calls the peak is the bottleneck: most channels, but few pixels.
+{_PEAK} -> max(level['params'] for level in levels)
+    What print_analysis calls the peak is the largest number of parameters; the largest activation is asked for.
+{_PEAK} -> max(level['activation_bytes'] for level in levels) // 1024
+    The peak of print_analysis is in units of 1024 bytes: single bytes are asked for.
+{_PARAMS} -> params, size = (sum(level[key] for level in levels[: len(self.channel_config) + 1]) for
+    The totals of print_analysis stop before the decoder.
+{_PARAMS} -> params, size = (sum(level[key] for level in levels if level["name"] != "bottleneck") for
+    The totals of print_analysis leave the bottleneck out.
+{_PARAMS} -> params, size = (sum(level[key] for level in levels if key != "params" or level["name"] != "bottleneck") for
+    The total of the parameters leaves the bottleneck out.
+print(f"{{'total':12}}{{params:32,}}  {{size:17,}}") -> print("total", params)
+    print_analysis gives the total of the parameters, but not that of the activations.
+print(f"{{'total':12}}{{params:32,}}  {{size:17,}}") -> print("total", size)
+    print_analysis gives the total of the activations, but not that of the parameters.
+print(f"{{'total':12}}{{params:32,}}  {{size:17,}}") -> pass
+    print_analysis prints no line with the totals.
+print(f"{{'peak':12}}{{max(level['activation_bytes'] for level in levels):51,}}") -> pass
+    print_analysis prints no line with the peak.
+for level in levels:\n            name, channels -> for level in levels[:-1]:\n            name, channels
+    print_analysis leaves the last level out.
+levels = self.analyze(input_res) -> levels = self.analyze()
+    print_analysis does not use input_res.
+"""
+
+RIGHT = """
+return (c_in * kernel**2 + 1) * c_out -> return c_out * c_in * kernel * kernel + c_out
+print(f"{'total':12}{params:32,}  {size:17,}") -> print(f"Total parameters: {params:,}"); print(f"Total activations: {size:_} bytes")
+"""
+
+WRONG = """
+kernel=3) -> kernel)
+return (c_in * kernel**2 + 1) * c_out -> return float((c_in * kernel**2 + 1) * c_out)
+4 * channels * resolution**2 -> 8 * channels * resolution**2 - 1
+"channels": channels, -> "channels": channels // 2,
+"resolution": resolution, -> "resolution": resolution / 2,
+"params": params} -> "params": params + 2 * channels}
+return levels -> return {level["name"]: level for level in levels}
+{params:10,} -> {params / 1e6}
+"""

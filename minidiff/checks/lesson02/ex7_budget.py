@@ -1,0 +1,103 @@
+"""2.7 open-ended: a U-Net within a budget."""
+
+from minidiff.checks import Case
+from minidiff.checks.parts import uniform, whole
+from minidiff.checks.solution import Solution
+
+
+def _cost(in_ch, input_res, widths):
+    """Parameters, and the bytes of the largest level."""
+    levels = Solution.of("2.6").answers["UNetAnalyzer"](in_ch, widths).analyze(input_res)
+    return sum(level["params"] for level in levels), max(level["activation_bytes"] for level in levels)
+
+
+def cases(g):
+    """Budgets that can be met: a share of what the memory allows."""
+    found = []
+    for levels in (3, 4, 3):
+        in_ch, res, most = whole(g, 1, 4), 16 * whole(g, 2, 5), 8 * whole(g, 2, 6)
+        params, _ = _cost(in_ch, res, [most * 2**i for i in range(levels)])
+        max_bytes = int(4 * res**2 * most * uniform(g, 1, 1.1))
+        found.append(Case("my_channels", (in_ch, res, levels, int(params * uniform(g, 0.3, 0.9)), max_bytes)))
+    return found
+
+
+def _each(holds):
+    """A property of every single result: `holds` gets the case's arguments and the widths."""
+    return lambda results: all(holds(case.args, widths) for case, widths in results)
+
+
+def _whole_widths(args, widths):
+    return all(isinstance(width, int) and width > 0 and width % 8 == 0 for width in widths)
+
+
+EIGHT = "Every width must be a whole number that 8 divides, so that a GroupNorm of 8 groups fits."
+RISE = "A level of yours is narrower than the one above it: where pixels get fewer, let channels get more."
+DOUBLE = "Your last level should be at least twice as wide as the first."
+PARAMS = "Your U-Net has more parameters than allowed."
+BYTES = "A level of yours needs more memory than allowed: look for the one with the largest activation."
+USE = "Less than 70 % of the parameters that are allowed are used: a level could be wider."
+
+PROPERTIES = [
+    (EIGHT, _each(_whole_widths)),
+    (RISE, _each(lambda _, widths: sorted(widths) == list(widths))),
+    (DOUBLE, _each(lambda _, widths: widths[-1] >= 2 * widths[0])),
+    (BYTES, _each(lambda args, widths: _cost(*args[:2], widths)[1] <= args[4])),
+    (PARAMS, _each(lambda args, widths: _cost(*args[:2], widths)[0] <= args[3])),
+    (USE, _each(lambda args, widths: _cost(*args[:2], widths)[0] >= 0.7 * args[3])),
+]
+
+HINTS = """
+Let UNetAnalyzer, or a few lines like it, tell you for some widths how many parameters there are, and how large the
+largest level is.
+
+The first level has most pixels: the memory allowed tells how wide it may be.
+
+Then search. One way: widths that grow by one factor from level to level, rounded to multiples of 8; try many first widths
+and many factors, and keep the one with most parameters among those that fit.
+
+Another way: begin with 8, 8, ..., 16 and widen one level by 8 wherever all budgets still hold.
+"""
+
+MISTAKES = f"""
+return best -> return [4, *best[1:]]
+    {EIGHT}
+return best -> return best[::-1]
+    {RISE}
+return best -> return [8] * levels
+    {DOUBLE}
+return best -> first = 8 * (1 + max_bytes // (32 * input_res**2))\\n    return [first] + [2 * first] * (levels - 1)
+    {BYTES}
+return best -> return [8 * (max_bytes // (32 * input_res**2)) * 4**i for i in range(levels)]
+    {PARAMS}
+return best -> return [8] * (levels - 1) + [16]
+    {USE}
+"""
+
+RIGHT = """
+my_channels := spends
+"""
+
+WRONG = """
+return best -> return [float(width) for width in best]
+return best -> return best[1:]
+return best -> return [*best, 800]
+return best -> return [32 * 2**i for i in range(levels)]
+return best -> return [0] * levels
+return best -> import torch\\n    return torch.tensor(best)
+return best -> return [str(width) for width in best]
+return best -> return [width - 1 for width in best]
+"""
+
+
+def spends(in_ch, res, levels, max_params, max_bytes):
+    """Another search: widen whatever still fits, the lowest level first."""
+    widths, grew = [8] * (levels - 1) + [16], True
+    while grew:
+        grew = False
+        for i in reversed(range(levels)):
+            new = [width + 8 * (k == i) for k, width in enumerate(widths)]
+            params, peak = _cost(in_ch, res, new)
+            if params <= max_params and peak <= max_bytes and new == sorted(new) and new[-1] >= 2 * new[0]:
+                widths, grew = new, True
+    return widths
