@@ -63,9 +63,9 @@ def _differs(answers, case, i):
     """Whether another value of the i-th argument makes a difference; not if there is no other, or if that cannot be."""
     n = len(case.made_with)
     values = [*case.made_with, *case.args]
-    values[i] = _altered(values[i])
-    if values[i] is None:
+    if i >= len(values) or (other := _altered(values[i])) is None:  # a case may leave an argument to its default
         return False
+    values[i] = other
     other = replace(case, made_with=tuple(values[:n]), args=tuple(values[n:]))
     before, after = call(answers, case, seed=0), call(answers, other, seed=0)
     return bool(after.stopped or before.stopped or difference(after.value, before.value, 0, why=False))
