@@ -20,7 +20,9 @@ Back: square. The first alpha-bar is 1 minus the first beta, because before it s
 alpha-bar over the one before it.
 """
 
-_BETAS = "You bent the betas themselves. It is the curve of the square roots of alpha-bar that is shifted and stretched."
+_BETAS = (
+    "You bent the betas themselves. It is the curve of the square roots of alpha-bar that is shifted and stretched."
+)
 MISTAKES = rf"""
 zero_terminal_snr := lambda betas: torch.cat([betas[:-1], torch.ones(1, dtype=betas.dtype)])
     You made the last step take everything, and left the others: then all the missing noise comes in one jump.

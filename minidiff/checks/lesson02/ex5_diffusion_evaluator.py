@@ -109,6 +109,8 @@ torch.randint(0, T, -> torch.randint(1, T + 1,
     Your timesteps run from 1 to T. Here they are 0-based: from 0 to one less than T.
 torch.randint(0, T, -> torch.randint(0, T + 1,
     Your timesteps may be T itself, for which there is no alpha-bar: the last one is one less.
+torch.randint(0, T, -> torch.randint(0, 200,
+    Your timesteps do not depend on T.
 torch.randint(0, T, -> torch.randint(0, T - 1,
     Your timesteps never reach the last one: the upper limit of torch.randint does not count itself.
 {_T} -> self.t = torch.randint(0, T, (n_samples,), generator=torch.Generator().manual_seed(seed))
@@ -257,6 +259,33 @@ return row -> return list(row.values())
 print("t                0-49    50-99   100-149   150-199") -> return print("zero 1.00 1.00 1.00 1.00\\\\nrandom 2.0 2.0 2.0 2.0\\\\nperfect 0.0 0.0 0.0 0.0")
 def best_predictor(xt, alpha_bar): -> def best_predictor(xt, alpha_bar):\\n    xt = xt.double()
 def best_predictor(xt, alpha_bar): -> def best_predictor(xt, alpha_bar):\\n    alpha_bar = alpha_bar.mean()[None]
+"""
+
+EQUIVALENT = """
+torch.linspace(0.0001, 0.02, T, dtype=torch.float64) -> torch.linspace(0.0001, 0.02, T)
+    float32 is enough for 200 steps, and float64 is not asked for
+(1 - torch.linspace(0.0001, 0.02, T, dtype=torch.float64)).cumprod(0) -> (1 - torch.linspace(0.0001, 0.02, T, dtype=torch.float64)).cumprod(-1)
+    there is one axis
+self.alpha_bars[self.t].float() -> self.alpha_bars[self.t]
+    xt in float64 is right, too
+zip(self.t, self.eps, strict=True) -> zip(self.t, self.eps)
+    they are equally long
+True -> False
+    they are equally long
+(predictor(self.xt, self.t) - self.eps).square().flatten(1).mean(1) -> (predictor(self.xt, self.t) - self.eps).square().flatten(1)
+    all samples have as many pixels, so the mean of their means is the mean of all
+(predictor(self.xt, self.t) - self.eps).square().flatten(1) -> (predictor(self.xt, self.t) - self.eps).square()
+    all samples have as many pixels, so the mean of their means is the mean of all
+(predictor(self.xt, self.t) - self.eps).square().flatten(1) -> (predictor(self.xt, self.t) - self.eps).square().flatten(2)
+    all samples have as many pixels, so the mean of their means is the mean of all
+predictor(self.xt, self.t) - self.eps -> self.eps - predictor(self.xt, self.t)
+    the sign goes away in the square
+(low <= self.t) & (self.t < low + 50) -> (self.t < low + 50) & (low <= self.t)
+    the same
+print('t 0-49 50-99 100-149 150-199') -> pass
+    a head for the table is not asked for
+print('t 0-49 50-99 100-149 150-199') -> 't 0-49 50-99 100-149 150-199'
+    a head for the table is not asked for
 """
 
 

@@ -75,7 +75,7 @@ MISTAKES = rf"""
 conv_params(2 * width, width) -> conv_params(width, width)
     The decoder's 3×3 convolution reads only what was enlarged: beside it stands the skip.
 conv_params(2 * width, width) -> conv_params(width + c, width)
-    The decoder's 3×3 convolution reads as if what was enlarged kept its channels, or the skip had those from below: both have the width of this level.
+    The decoder's 3×3 convolution reads too many channels: what was enlarged and its skip both have the width of this level.
 {_DECODER} -> params = self.conv_params(c, c, kernel=4) + self.conv_params(c + width, width)
     The up-convolution of the decoder keeps its channels; it should come down to those of its level.
 kernel=4) -> kernel=3)
@@ -138,6 +138,10 @@ print(f"{{'total':12}}{{params:32,}}  {{size:17,}}") -> print("total", params)
     print_analysis gives the total of the parameters, but not that of the activations.
 print(f"{{'total':12}}{{params:32,}}  {{size:17,}}") -> print("total", size)
     print_analysis gives the total of the activations, but not that of the parameters.
+print(f"{{'total':12}}{{params:32,}}  {{size:17,}}") -> print("total", params, size // 1024)
+    The total of the activations is in units of 1024 bytes: single bytes are asked for.
+print(f"{{'total':12}}{{params:32,}}  {{size:17,}}") -> print("total", params / 10**6, size / 2**20)
+    The totals of print_analysis are in millions: whole numbers of parameters and of bytes are asked for.
 print(f"{{'total':12}}{{params:32,}}  {{size:17,}}") -> pass
     print_analysis prints no line with the totals.
 print(f"{{'peak':12}}{{max(level['activation_bytes'] for level in levels):51,}}") -> pass
@@ -162,4 +166,11 @@ return (c_in * kernel**2 + 1) * c_out -> return float((c_in * kernel**2 + 1) * c
 "params": params} -> "params": params + 2 * channels}
 return levels -> return {level["name"]: level for level in levels}
 {params:10,} -> {params / 1e6}
+"""
+
+EQUIVALENT = """
+print('level channels resolution params activation bytes') -> pass
+    a head for the table is not asked for
+print('level channels resolution params activation bytes') -> 'level channels resolution params activation bytes'
+    a head for the table is not asked for
 """
