@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import symtable
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -40,9 +41,14 @@ def defines(node: ast.stmt) -> set[str]:
     return set()
 
 
-def uses(nodes: Iterable[ast.AST]) -> set[str]:
-    """The names that are read anywhere in them."""
-    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
+def uses(nodes: Iterable[ast.stmt]) -> set[str]:
+    """The names that are read anywhere in them, but for a function's own."""
+    tables = [symtable.symtable(ast.unparse(ast.Module(list(nodes), [])), "", "exec")]
+    names = {symbol.get_name() for symbol in tables[0].get_symbols() if symbol.is_referenced()}
+    for table in tables:
+        tables += table.get_children()
+        names |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global()}
+    return names
 
 
 def needed(source: str, earlier: Iterable[str]) -> list[ast.stmt]:
