@@ -77,6 +77,8 @@ def _differs(answers, case, i):
 def lost_gradient(answers, reference, case, learns) -> str:
     """What is wrong with the gradients of a result that is right otherwise, or ""."""
     names = parameters(reference, case)  # a reader's may differ
+    if not set(learns) & set(names):
+        return ""
     expected, got = (_gradients(each, case, learns, names) for each in (reference, answers))
     if isinstance(got, str):
         return got
