@@ -112,7 +112,7 @@ torch.randint(0, T, -> torch.randint(0, T + 1,
 torch.randint(0, T, -> torch.randint(0, 200,
     Your timesteps do not depend on T.
 torch.randint(0, T, -> torch.randint(0, T - 1,
-    Your timesteps never reach the last one: the upper limit of torch.randint does not count itself.
+    Your timesteps never reach the last one: the upper limit of randint does not count itself.
 {_T} -> self.t = torch.randint(0, T, (n_samples,), generator=torch.Generator().manual_seed(seed))
     Your timesteps come from a generator of their own: go on with the one that drew x0 and eps.
 {_BARS} -> self.alpha_bars = 1 - torch.linspace(1e-4, 0.02, T, dtype=torch.float64)
