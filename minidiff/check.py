@@ -180,7 +180,8 @@ def _wrong(exercise, answers, cases, got, expected, earlier):
     for case, attempt in zip(cases, got, strict=True):
         if attempt.misdeed:
             return "not right yet", f"{case.name} {attempt.misdeed}"
-    if not got[0].stopped and (text := randomness(got[0], again, exercise.atol)):
+    kind_is_right = not got[0].stopped and not unlike(got[0].value, expected[0].value)
+    if kind_is_right and (text := randomness(got[0], again, exercise.atol)):
         ignored = without_effect(answers, exercise.reference, cases) if wrong else []
         use = f". Use {' and '.join(ignored)}" if ignored else ""
         return "not right yet", f"{cases[0].name} {text}{use}"

@@ -93,9 +93,16 @@ def parameters(answers, case) -> list[str]:
     """What the arguments of a case are called: those that the class is made with, then those of the call."""
     head, _, member = case.name.partition(".")
     function = getattr(answers[head], member, None) if member else answers[head]
-    names = list(inspect.signature(answers[head]).parameters)[: len(case.made_with)] if member else []
-    own = list(inspect.signature(function).parameters) if callable(function) else []
+    names = _parameters(answers[head])[: len(case.made_with)] if member else []
+    own = _parameters(function) if callable(function) else []
     return [*names, *own[bool(member) :][: len(case.args)]]
+
+
+def _parameters(function):
+    try:
+        return list(inspect.signature(function).parameters)
+    except ValueError:  # some of torch's own functions do not tell
+        return []
 
 
 def made(answers, case, made_with, args):
