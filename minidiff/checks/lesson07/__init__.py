@@ -1,0 +1,56 @@
+"""The exercises of lesson 07, samplers."""
+
+import torch
+
+from minidiff.checks import Case
+from minidiff.checks.parts import betas, uniform, whole
+from minidiff.schedule import Discrete
+
+
+def schedule(g, T):
+    """(alpha, sigma) = schedule(t) along betas of no name, as a function, which has no copy that differs from it."""
+    own = Discrete(betas(g, T))
+
+    def schedule(t):
+        return own(t)
+
+    return schedule
+
+
+def denoiser(g, dtype):
+    """Stands for a network: linear in neither x nor t, and mixing the numbers of a sample."""
+    a, b, c = (uniform(g, low, high) for low, high in ((0.6, 1.2), (0.2, 0.5), (0.5, 1.5)))
+
+    def denoise(x, t):
+        t = torch.as_tensor(t, dtype=dtype) / 30
+        return torch.tanh(a * x + b * x.roll(1, -1) - t) * (1 + 0.5 * torch.cos(3 * t + c))
+
+    return denoise
+
+
+def states(returned):
+    """The states as a list; a bare tensor stays one."""
+    return returned if isinstance(returned, torch.Tensor) else list(returned)
+
+
+def sampler_cases(name, g):
+    def case(ts, *shape, dtype=torch.float64):
+        x = torch.randn(shape, generator=g, dtype=dtype)
+        times = torch.tensor(ts, dtype=torch.float64)
+        return Case(name, (denoiser(g, dtype), x, schedule(g, 30), times), read=states)
+
+    middle = whole(g, 14, 19)
+    return [
+        case([30, 24, middle, 9, 4, 0], 2, 3, 4),
+        case([28, 20, middle - 4, 5], 3, 5),  # does not end in clean data
+        case([30, 21, 13, 6, 0], 2, 2, 3, 4, dtype=torch.float32),
+        case([25, 0], 4, 2),
+    ]
+
+
+def with_start(sampler):
+    return lambda denoise, x, *args: [x, *sampler(denoise, x, *args)]
+
+
+def the_end(sampler):
+    return lambda *args: [*sampler(*args)][-1]
