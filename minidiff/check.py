@@ -151,9 +151,9 @@ def _examine(exercise, answers, generator, printed):
         right += zip(cases, got, strict=True)
         results += [(case, attempt.value) for case, attempt in zip(cases, got, strict=True)]
         first.append(cases[0])
-    for sentence, holds in exercise.properties:
+    for sentence, holds, *reached in exercise.properties:
         if not holds(results):
-            raise Verdict("not right yet", sentence if isinstance(sentence, str) else sentence(results))
+            raise Verdict("not right yet", "\n".join([sentence, *(text(results) for text in reached)]))
     return next(filter(None, (leaves_device(answers, exercise.reference, case) for case in first)), "")
 
 

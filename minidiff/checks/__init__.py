@@ -59,9 +59,9 @@ class Exercise:
     mistakes    named mistakes
     right       other right answers, and `wrong` other wrong ones: for the tests, which try them all
     equivalent  mutants of the solution that change nothing, from their edit to the reason
-    properties  for an exercise with many right answers: pairs of a sentence and a test of [(case, result), ...]. Then
-                only kind, dtype and shape are compared with the reference, and the first sentence that fails is said.
-                A function of the same in its place makes one
+    properties  for an exercise with many right answers: (sentence, a test of [(case, result), ...]) and perhaps what
+                tells the number reached and the number wanted, of the same. Then only kind, dtype and shape are
+                compared with the reference, and the first sentence that fails is said
     learns      names of the arguments that a gradient has to reach, as it does in the solution
     atol        absolute tolerance for float64; other floats get at least 1e-5
     """
@@ -75,7 +75,7 @@ class Exercise:
     right: tuple[Variant, ...] = ()
     wrong: tuple[Variant, ...] = ()
     equivalent: tuple[Variant, ...] = ()
-    properties: tuple[tuple[str, Callable[[list], bool]], ...] = ()
+    properties: tuple[tuple, ...] = ()
     learns: tuple[str, ...] = ()
     atol: float = 1e-9
 

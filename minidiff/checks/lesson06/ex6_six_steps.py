@@ -10,6 +10,7 @@ from minidiff.schedule import trailing
 
 STEPS, GOAL = 6, 0.065
 RANGE = "Some of your scales are below 0 or above 20, or are no numbers."
+MANY = f"More than {STEPS} steps are guided: their scale is not 1."
 FAR = (
     "Early guidance empties some of the blobs, late guidance no longer brings a point out of the wrong one, and too much "
     "of it pushes points off the data. Which is it?"
@@ -36,16 +37,14 @@ def _guided(scales):
 PROPERTIES = [
     (RANGE, _of(lambda scales: all(0 <= scale <= 20 for scale in scales))),
     (
-        _of(
-            lambda scales: (
-                f"{_guided(scales)} of the 25 steps are guided, their scale is not 1: {STEPS} at most may be."
-            )
-        ),
+        MANY,
         _of(lambda scales: _guided(scales) <= STEPS),
+        _of(lambda scales: f"{_guided(scales)} are, of 25."),
     ),
     (
-        _of(lambda scales: f"{FAR}\nThe distance is {_distance(tuple(scales)):.3f}; at most {GOAL} is wanted."),
+        FAR,
         _of(lambda scales: _distance(tuple(scales)) <= GOAL),
+        _of(lambda scales: f"The distance is {_distance(tuple(scales)):.3f}; at most {GOAL} is wanted."),
     ),
 ]
 
@@ -67,9 +66,9 @@ my_guidance := lambda t: t * torch.nan
 my_guidance := lambda t: 1 + 0 * t + torch.inf * (t == 520)
     {RANGE}
 my_guidance := lambda t: torch.full_like(t, 3)
-    25 of the 25 steps are guided, their scale is not 1: 6 at most may be.
+    More than 6 steps are guided: their scale is not 1. 25 are, of 25.
 my_guidance := lambda t: torch.where((t > 333) & (t <= 667), 4.0, 1.0).to(t)
-    8 of the 25 steps are guided, their scale is not 1: 6 at most may be.
+    More than 6 steps are guided: their scale is not 1. 8 are, of 25.
 """
 
 RIGHT = """

@@ -53,20 +53,17 @@ def _each(test):
     return lambda results: all(test(*result.tolist()) for _, result in results)
 
 
-def _reached(text):
-    def sentence(results):
-        steps, loss = max(((case.args[0], found[2].item()) for case, found in results), key=lambda each: each[1])
-        return f"{text}\nAfter {steps} steps the average is at {loss:.4f}; below {GOAL} is wanted."
-
-    return sentence
+def _reached(results):
+    steps, loss = max(((case.args[0], found[2].item()) for case, found in results), key=lambda each: each[1])
+    return f"After {steps} steps the average is at {loss:.4f}; below {GOAL} is wanted."
 
 
 PROPERTIES = [
     *((text, _each(lambda fault, *_, i=i: fault != i)) for i, text in enumerate((PAIRS, COUNT, RATES, DECAYS))),
     (APART, _each(lambda fault, plain, *_: plain < 2)),
-    (_reached(LOST), _each(lambda fault, plain, mean, _: mean < GOAL or mean < 3 * plain)),
-    (_reached(SLOW), _each(lambda fault, plain, mean, silent: mean < GOAL or silent < mean / 2)),
-    (_reached(NOISY), _each(lambda fault, plain, mean, silent: mean < GOAL)),
+    (LOST, _each(lambda fault, plain, mean, _: mean < GOAL or mean < 3 * plain), _reached),
+    (SLOW, _each(lambda fault, plain, mean, silent: mean < GOAL or silent < mean / 2), _reached),
+    (NOISY, _each(lambda fault, plain, mean, silent: mean < GOAL), _reached),
 ]
 
 HINTS = """
