@@ -50,15 +50,13 @@ scores.masked_fill(~sees, -torch.inf) -> scores
 .tril() -> .tril(1)
     Each position also sees the next one: the mask is shifted by one.
 ~sees, -torch.inf -> ~sees, 0.0
-    You set hidden scores to 0, but the softmax of a 0 is no 0: what is hidden still gets a share.
+    You set hidden scores to 0, or nearly, but the softmax of a 0 is no 0: what is hidden still gets a share.
 ~sees, -torch.inf -> ~sees, -1.0
     Hidden scores are set to -1, which is not little enough: what is hidden still gets a share.
 ~sees, -torch.inf -> ~sees, -10.0
     Hidden scores are set to -10, which is not little enough: what is hidden still gets a share.
 ~sees, -torch.inf -> ~sees, -100.0
     Hidden scores are set to -100. Other scores may be smaller still, and then what is hidden gets a share.
-~sees, -torch.inf -> ~sees, 1e-9
-    Hidden scores are set to a very small number, but not to a very negative one: what is hidden still gets a share.
 scores.masked_fill(~sees, -torch.inf) -> scores * sees
     You multiply hidden scores by 0, but the softmax of a 0 is no 0: what is hidden still gets a share.
 scores.masked_fill(~sees, -torch.inf) -> (scores + sees)
@@ -98,11 +96,7 @@ states[torch.arange(len(ids), device=ids.device), end] -> states[:, -1]
 (ids == eos).int().argmax(dim=1) -> ids.argmax(dim=1)
     You look for the largest id. Here a word may have a larger id than the end token has.
 (ids == eos).int().argmax(dim=1) -> ids.shape[1] - (ids == eos).sum(1)
-    You count end tokens from the back. What stands behind the end may be something else.
-(ids == eos).int().argmax(dim=1) -> (ids != eos).sum(1)
-    You count what is no end token. What stands behind the end may be something else.
-(ids == eos).int().argmax(dim=1) -> (ids == eos).int().argmin(dim=1)
-    You look for the first position that is *not* the end token.
+    You count end tokens, or what is none. What stands behind the end may be something else.
 states[torch.arange(len(ids), device=ids.device), end] -> states[:, 0]
     You read at the start token, which has seen nothing but itself.
 .argmax(dim=1) -> .argmax(dim=1) - 1

@@ -53,9 +53,7 @@ logit_scale.exp() -> logit_scale
 logit_scale.exp() -> (-logit_scale).exp()
     You divide by the scale: that makes cosines even smaller.
 logit_scale.exp() * ->
-    The scale is not used.
-logit_scale.exp() * images @ texts.T -> images @ texts.T + logit_scale.exp()
-    You add the scale. That shifts all scores alike, which a softmax does not notice.
+    The scale makes no difference: the cosines are to be multiplied by it.
 (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> F.cross_entropy(logits, own)
     You ask each picture for its caption, but no caption for its picture.
 (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> F.cross_entropy(logits.T, own)

@@ -49,13 +49,11 @@ F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts
 F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=-1)
     Each template still has a vector of its own: there should be one a class.
 F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=1).mean(1), dim=-1)
-    What you bring to length 1 runs over the templates, not along a vector.
+    What you bring to length 1 runs over the templates, not along a vector: name the last axis.
 F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=0).mean(1), dim=-1)
     What you bring to length 1 runs over the classes, not along a vector.
 .mean(1), dim=-1) -> .mean(1), dim=0)
     In the end you bring to length 1 what runs over the classes, not along a vector.
-F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(F.normalize(prompts).mean(1))
-    You did not say along which axis to bring to length 1, and without that it is the second: a vector is the last axis.
 .mean(1), dim=-1) -> .amax(1), dim=-1)
     You take the largest of each number over the templates. Their mean is asked for.
 .mean(1), dim=-1) -> .median(1).values, dim=-1)
