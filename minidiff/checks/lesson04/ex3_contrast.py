@@ -78,6 +78,8 @@ F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own) -> F.cross_entropy
     There are two softmaxes in yours: the cross-entropy of torch has one inside.
 (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> F.binary_cross_entropy_with_logits(logits, torch.eye(len(own)).to(logits))
     You ask of each field alone whether it is a pair. It should be a choice: one of a row, one of a column.
+(F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> F.binary_cross_entropy_with_logits(logits, torch.eye(len(own)))
+    You ask of each field alone whether it is a pair. It should be a choice: one of a row, one of a column.
 (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> (logits - torch.eye(len(own)).to(logits)).square().mean()
     You compare the table with one of zeros and ones. It should be a choice: one of a row, one of a column.
 images @ texts.T -> images @ images.T

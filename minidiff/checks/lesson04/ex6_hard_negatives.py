@@ -11,7 +11,7 @@ from minidiff.checks import Case
 from minidiff.checks.parts import whole
 from minidiff.judge import labels
 
-KINDS = ("objects", "objects", "layout", "size", "style", "place")  # what the judge's six labels stand for
+KINDS = {"objects": "objects", "where": "layout", "size": "size", "style": "style", "place": "place"}
 
 
 class Rehashed(str):
@@ -67,9 +67,8 @@ def words_lost(caption, got):
     return collections.Counter(caption.lower().split()) - collections.Counter(got.lower().split())
 
 
-def changed(caption, got):
-    pairs = zip(KINDS, labels(data.parse(caption)), labels(data.parse(got)), strict=True)
-    return {kind for kind, a, b in pairs if a != b}
+def another_picture(caption, got):
+    return labels(data.parse(caption)) != labels(data.parse(got))
 
 
 def every(holds):
@@ -78,7 +77,8 @@ def every(holds):
 
 
 def kinds(results):
-    return sorted(set().union(*(changed(case.args[0], got) for case, got in results)))
+    pairs = [(data.parse(case.args[0]), data.parse(got)) for case, got in results]
+    return [kind for field, kind in KINDS.items() if any(getattr(a, field) != getattr(b, field) for a, b in pairs)]
 
 
 def too_few(results):
@@ -101,7 +101,7 @@ HASH = """Another start of Python would give other captions: the hash of a text 
 PROPERTIES = [
     (GRAMMAR, every(parses)),
     (SAME, every(lambda caption, got: data.parse(caption) != data.parse(got))),
-    (" ".join(SCENE.split()), every(changed)),
+    (" ".join(SCENE.split()), every(another_picture)),
     (LESS, every(lambda caption, got: words_lost(got, caption) or len(got.split()) == len(caption.split()))),
     (CLOSE, every(lambda caption, got: words_lost(got, caption).total() <= 2)),
     (AGAIN, lambda results: all(a[1] == b[1] for a, b in zip(results[::3], results[1::3], strict=True))),

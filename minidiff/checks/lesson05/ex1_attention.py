@@ -21,6 +21,9 @@ class Guarded(torch.Tensor):
             raise TypeError("torch's own function is what your answer is compared with")
         return super().__torch_function__(func, types, args, kwargs or {})
 
+    def __deepcopy__(self, memo):
+        return self.clone()
+
 
 def cases(g):
     guarded = (x.as_subclass(Guarded) for x in qkv(g, 2, n=4, m=6, d=3))
@@ -71,7 +74,7 @@ scores.softmax(-1) -> scores.softmax(1)
     The softmax runs along the second axis, whichever that is. The keys are the last axis, however many come before.
 scores.softmax(-1) -> scores.softmax(0)
     The softmax runs along the first axis, so the samples of a batch compete with each other.
-scores.softmax(-1) -> F.softmax(scores)
+scores.softmax(-1) -> scores.softmax(0 if scores.ndim == 3 else 1)
     You did not say along which axis the softmax runs, and torch guesses another than that of the keys.
 scores.softmax(-1) -> scores.flatten(-2).softmax(-1).view(scores.shape)
     The softmax runs over queries and keys together: each query has an attention of 1 of its own to share out.
@@ -103,7 +106,7 @@ softmax(-1) @ v -> softmax(-1)
     You return the weights. They still have to mix the values.
 return scores.softmax(-1) @ v -> return q + scores.softmax(-1) @ v
     You add the queries. That belongs around an attention, not into it.
-k.transpose(-1, -2) -> k.T
+k.transpose(-1, -2) -> k.permute(*range(k.ndim)[::-1])
     You turn all axes of the keys round. Only the last two change places, whatever comes before.
 k.transpose(-1, -2) -> k.transpose(1, 2)
     You swap the second axis with the third. It is the last two that change places, however many come before.

@@ -83,9 +83,7 @@ scores.masked_fill(~mask, -math.inf) -> scores * mask
 ~mask, -math.inf -> ~mask, math.inf
     Forbidden scores become infinite: the softmax of that is no number. It is minus infinity that becomes 0.
 scores.masked_fill(~mask, -math.inf) -> (scores + mask.to(scores))
-    The mask is added as 0 and 1: what is allowed becomes likelier, and nothing is forbidden.
-scores.masked_fill(~mask, -math.inf) -> (scores - mask.logical_not().to(scores))
-    Forbidden scores are lowered by 1, which is not enough: they are still looked at.
+    The mask is used as 0 and 1, to be added: what is allowed becomes likelier by that much, and nothing is forbidden.
 scores.masked_fill(~mask, -math.inf).softmax(-1) -> scores.softmax(-1).masked_fill(~mask, -math.inf)
     Minus infinity comes after the softmax: it belongs to the scores, before it.
 masked_attention := lambda q, k, v, mask: (w := (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) * mask) / w.sum(-2, keepdim=True) @ v
