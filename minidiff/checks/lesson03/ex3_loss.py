@@ -1,11 +1,15 @@
 """3.3 the loss of a VAE: distortion and rate."""
 
+from types import SimpleNamespace
+
 import torch
 import torch.nn.functional as F
 
 from minidiff.checks import Case
 from minidiff.checks.lesson03 import posterior
 from minidiff.checks.parts import uniform, whole
+from minidiff.train.objectives import VAEObjective
+from minidiff.vae import Gaussian
 
 LEARNS = ("reconstruction", "mean", "logvar")
 
@@ -112,8 +116,21 @@ error.abs().mean() + error.square().mean() + kl_weight * rate -> (error.abs().me
     that per number of the latent.
 """
 
+
+def as_in_training(x, reconstruction, mean, logvar, kl_weight):
+    """minidiff's own loss, with a model that says what we want it to say."""
+    model = SimpleNamespace(encode=lambda _: Gaussian(mean, logvar), decode=lambda _: reconstruction)
+    return VAEObjective(model, whole=0, kl=kl_weight)(torch.Generator(), x)
+
+
 RIGHT = """
+vae_loss := as_in_training
 vae_loss := lambda x, y, m, v, w: F.l1_loss(y, x) + F.mse_loss(y, x) + w * (m**2 + v.exp() - 1 - v).sum() / 2 / m.numel()
+"""
+
+EQUIVALENT = """
+x - reconstruction -> reconstruction - x
+    only its absolute value and its square are used
 """
 
 WRONG = """

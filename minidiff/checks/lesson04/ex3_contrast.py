@@ -5,6 +5,7 @@ import torch.nn.functional as F
 
 from minidiff.checks import Case
 from minidiff.checks.parts import uniform
+from minidiff.clip import contrastive_loss
 
 LEARNS = ("images", "texts", "logit_scale")
 
@@ -100,6 +101,7 @@ def written_out(images, texts, logit_scale):
 
 RIGHT = """
 clip_loss := written_out
+clip_loss := lambda i, t, s: contrastive_loss(F.normalize(i, dim=-1), F.normalize(t, dim=-1), s.exp())
 """
 
 WRONG = """

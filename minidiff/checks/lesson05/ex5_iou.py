@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from minidiff.checks import Case
 from minidiff.checks.lesson05 import blob
 from minidiff.checks.parts import uniform
+from minidiff.judge import attention_iou
 
 
 def heat_near(g, mask, side):
@@ -149,6 +150,7 @@ def by_drawing(mask):
 
 RIGHT = """
 map_iou := by_threshold
+map_iou := attention_iou
 chance_iou := lambda mask: 1 / (2 / mask.double().mean().item() - 1)
 chance_iou := lambda mask: (a := mask.float().mean().item()) / (2 - a)
 """
