@@ -166,6 +166,14 @@ merge := by_looking_back
 """
 
 
+EQUIVALENT = """
+zip(pieces, pieces[1:], strict=False) -> zip(pieces, pieces[1:])
+    strict is False by default
+tuple(pair) -> pair
+    a pair is a tuple, as best_pair gives it
+"""
+
+
 def by_product(words):
     """Counts of the pieces multiplied, as if neighbours did not depend on each other."""
     counts = collections.Counter()
