@@ -133,6 +133,11 @@ causal_attention := lambda q, k, v: torch.nn.functional.scaled_dot_product_atten
 pooled := lambda ids, states, eos: torch.stack([s[i.tolist().index(eos)] for i, s in zip(ids, states)])
 """
 
+EQUIVALENT = """
+k.transpose(-1, -2) -> k.transpose(-2, -1)
+    which of two axes is named first makes no difference when they are swapped
+"""
+
 WRONG = """
 causal_attention := lambda q, k, v: torch.cat([causal_attention(q, k, v)[:, :2], v[:, 2:]], dim=1)
 @ v -> .detach() @ v

@@ -130,6 +130,11 @@ attention := in_loops
 attention := lambda q, k, v: torch.einsum("...nm,...md->...nd", (torch.einsum("...nd,...md->...nm", q, k) * q.size(-1) ** -0.5).softmax(dim=-1), v)
 """
 
+EQUIVALENT = """
+k.transpose(-1, -2) -> k.transpose(-2, -1)
+    which of two axes is named first makes no difference when they are swapped
+"""
+
 WRONG = """
 scores.softmax(-1) -> scores.tanh().softmax(-1)
 scores.softmax(-1) -> (scores * math.log(2)).softmax(-1)

@@ -128,6 +128,13 @@ merge_heads := lambda x: x.permute(0, 2, 1, 3).reshape(len(x), x.shape[2], -1)
 multi_head := one_head_at_a_time
 """
 
+EQUIVALENT = """
+x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, heads, C // heads).transpose(2, 1)
+    which of two axes is named first makes no difference when they are swapped
+x.transpose(1, 2) -> x.transpose(2, 1)
+    which of two axes is named first makes no difference when they are swapped
+"""
+
 WRONG = """
 split_heads := lambda x, heads: split_heads(x, heads).flip(2)
 merge_heads := lambda x: x.amax(1)

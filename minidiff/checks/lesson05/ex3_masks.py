@@ -115,6 +115,11 @@ scores.masked_fill(~mask, -math.inf) -> (scores - 1e9 * ~mask)
 scores.masked_fill(~mask, -math.inf) -> torch.where(mask, scores, -torch.inf)
 """
 
+EQUIVALENT = """
+k.transpose(-1, -2) -> k.transpose(-2, -1)
+    which of two axes is named first makes no difference when they are swapped
+"""
+
 WRONG = """
 causal_mask := lambda n: causal_mask(n).flip(0)
 causal_mask := lambda n: torch.ones(n, dtype=torch.bool)
