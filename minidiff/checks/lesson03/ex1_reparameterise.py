@@ -38,8 +38,6 @@ MISTAKES = """
 (logvar.clamp(-30, 20) / 2) -> logvar
     eps is multiplied by the variance: it should be how far z spreads, the standard deviation. And logvar is not
     limited.
-(logvar.clamp(-30, 20) / 2) -> (2 * logvar.clamp(-30, 20))
-    eps is multiplied by the square of the variance: you double the logarithm, where a root is asked for.
 (logvar.clamp(-30, 20) / 2).exp() -> (logvar.clamp(-30, 20) / 2)
     eps is multiplied by half of logvar itself: that is still a logarithm, and may be negative.
 (logvar.clamp(-30, 20) / 2).exp() -> logvar.clamp(-30, 20)
@@ -48,13 +46,8 @@ MISTAKES = """
     eps is multiplied by logvar itself: that is still a logarithm, and may be negative. And it is not limited.
 (logvar.clamp(-30, 20) / 2).exp() -> logvar.clamp(-30, 20).sqrt()
     You take the root of a logarithm, which is no number wherever logvar is negative. Undo the logarithm first.
-(logvar.clamp(-30, 20) / 2).exp() -> logvar.sqrt()
-    You take the root of a logarithm, which is no number wherever logvar is negative. Undo the logarithm first, and
-    limit it before that.
 reparameterise := lambda mean, logvar, eps: mean + F.softplus(logvar) * eps
     You make the spread positive with a softplus. logvar is a logarithm: its exponential is what undoes it.
-(logvar.clamp(-30, 20) / 2).exp() -> 2 ** (logvar.clamp(-30, 20) / 2)
-    You undo a logarithm to base two. logvar is a natural one.
 logvar.clamp(-30, 20) / 2 -> -logvar.clamp(-30, 20) / 2
     The sign of the exponent is wrong: where logvar is small, your z spreads widely.
 mean + (logvar.clamp(-30, 20) / 2).exp() * eps -> eps + (logvar.clamp(-30, 20) / 2).exp() * mean
@@ -78,8 +71,6 @@ clamp(-30, 20) -> clamp(-20, 30)
     the one further from 0.
 clamp(-30, 20) -> clamp(-20, 20)
     The lower limit is too high: the two limits are not the same distance from 0.
-clamp(-30, 20) -> clamp(-30, 30)
-    The upper limit is too high: the two limits are not the same distance from 0.
 clamp(-30, 20) -> clamp(max=20)
     Only large logvars are limited. There is a lower limit, too.
 clamp(-30, 20) -> clamp(min=-30)
@@ -88,8 +79,6 @@ clamp(-30, 20) -> clamp(min=-30)
     You limit the logarithm of the standard deviation. The limits belong to that of the variance.
 (logvar.clamp(-30, 20) / 2).exp() -> (logvar / 2).exp().clamp(-30, 20)
     You limit the standard deviation. The limits belong to logvar, before anything is done with it.
-(logvar.clamp(-30, 20) / 2).exp() -> logvar.exp().clamp(-30, 20).sqrt()
-    You limit the variance. The limits belong to its logarithm, logvar.
 mean + (logvar.clamp(-30, 20) / 2).exp() * eps -> (mean + (logvar / 2).exp() * eps).clamp(-30, 20)
     You limit z. It is logvar that the limits belong to; z may lie anywhere.
 mean + -> mean.clamp(-30, 20) +

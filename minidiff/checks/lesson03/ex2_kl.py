@@ -45,8 +45,6 @@ MISTAKES = """
     You sum over the batch. It is the other axes, those of one sample, that belong together.
 .flatten(1).sum(1) -> .sum((1, 2, 3))
     You sum three axes by their numbers. A sample may have fewer of them: take all after the first.
-.flatten(1).sum(1) -> .sum((-1, -2, -3))
-    You sum three axes by their numbers. A sample may have fewer of them: take all after the first.
 .flatten(1).sum(1) ->
     Nothing is summed: each sample has one divergence, the sum over all its numbers.
 .sum(1) / 2 -> .sum(1)
@@ -57,8 +55,6 @@ logvar.exp() -> logvar
     Where the variance itself belongs you used its logarithm: the two would cancel for any logvar.
 logvar.exp() -> (logvar / 2).exp()
     Where the variance belongs you used the standard deviation.
-logvar.exp() -> logvar.exp() ** 2
-    You squared the variance: it is a square already.
 logvar.exp() - 1 - logvar -> (2 * logvar).exp() - 1 - 2 * logvar
     You took logvar for the logarithm of the standard deviation. It is that of the variance, which is squared already.
 logvar.exp() - 1 - logvar -> logvar.exp() - 1 - logvar / 2
@@ -71,10 +67,6 @@ mean**2 -> mean
     The mean is not squared: being off to the left is as wrong as being off to the right.
 mean**2 -> mean.abs()
     The mean counts with its distance from 0. In the exponent of a normal density stands the square of that.
-mean**2 -> mean**2 / 2
-    The square of the mean is halved twice: all four terms share one half.
-mean**2 -> 2 * mean**2
-    The square of the mean is not halved, and the other terms are: all four share one half.
 (mean**2 + logvar.exp() - 1 - logvar) -> (mean**2 + logvar.exp() - logvar)
     Your divergence is too large by the same amount for every number: for the standard normal distribution itself it
     must be 0.
@@ -86,12 +78,8 @@ mean**2 -> 2 * mean**2
     The logarithm has the wrong sign: a variance near 0 should cost a lot, and with yours it is a gain.
 mean**2 + logvar -> logvar
     Your divergence does not depend on the mean, but a distribution far away from 0 is unlike one around 0.
-mean**2 + -> -(mean**2) +
-    The square of the mean has the wrong sign: a distribution far away from 0 should cost more, not less.
 + logvar.exp() - 1 - logvar ->
     Your divergence does not depend on logvar: how wide the distribution is should matter.
-mean**2 + logvar.exp() - 1 -> mean**2 - 1
-    The variance itself is missing: with yours a distribution could be as wide as it likes, and gain by it.
 (mean**2 + logvar.exp() - 1 - logvar) -> ((mean**2 + 1) * (-logvar).exp() - 1 + logvar)
     That is the divergence of the standard normal distribution from q. The average is over samples of q, so the two
     have changed places.

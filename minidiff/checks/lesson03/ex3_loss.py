@@ -64,20 +64,12 @@ error.abs().mean() + ->
     The distortion has the squared difference only. The absolute one, which keeps edges sharp, is missing.
 error.abs().mean() + error.square().mean() -> (error.abs().mean() + error.square().mean()) / 2
     The distortion is half of what it should be: the two differences are added up, not averaged.
-error.square().mean() -> error.square().mean() / 2
-    The squared difference is halved: both differences count in full.
 vae_loss := with_distortion(F.smooth_l1_loss)
     The smooth L1 loss is squared near 0 and absolute far away. Here both differences are taken everywhere, and added.
-vae_loss := with_distortion(lambda y, x: F.binary_cross_entropy_with_logits(y, (x + 1) / 2))
-    The distortion is a cross-entropy, as for pictures of black and white. Here it is made of differences.
-error.abs().mean() + error.square().mean() -> error.mean() + error.square().mean()
-    The first difference is without its absolute value, so errors up and down cancel.
 error.square().mean() -> error.square().mean().sqrt()
     You took a square root of the mean square; the mean square itself is asked for.
 error.square().mean() -> error.abs().mean() ** 2
     You average the absolute difference and square that. Square each difference first: large ones count more.
-error.square().mean() -> error.mean() ** 2
-    You average the difference and square that, so errors up and down cancel. Square each difference first.
 .mean() / 2  # -> .mean()  #
     The KL is twice too large: it has a half in front.
 .mean() / 2  # -> .mean() / 2 * mean[0].numel()  #
@@ -91,8 +83,6 @@ error.square().mean() -> error.mean() ** 2
     The KL is divided by the number of places only: each place holds several numbers, the channels.
 .mean() / 2  # -> .mean() / 2 * mean[0].numel() / x[0].numel()  #
     The KL is divided by the numbers of a picture. It belongs to the latent, which has far fewer.
-.mean() / 2  # -> .mean() / 2 * mean[0].numel() / x[0, 0].numel()  #
-    The KL is divided by the pixels of a picture. It belongs to the latent, which has its own, smaller, size.
 .mean() / 2  # -> .mean() / 2 / len(x)  #
     The KL is divided by the size of the batch twice: the mean over the batch has done it already.
 error.abs().mean() + error.square().mean() -> error.abs().sum() + error.square().sum()

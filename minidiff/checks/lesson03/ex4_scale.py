@@ -43,18 +43,10 @@ MISTAKES = """
     scaling_factor gives what the latents spread now. The factor is what makes that 1.
 latents.std() -> latents.var()
     scaling_factor divides by the variance: after that the latents have not a variance of 1 but one over what they had.
-1 / latents.std() -> latents.var()
-    scaling_factor gives the variance of the latents. The factor is what makes their standard deviation 1.
-1 / latents.std() -> 1 / latents.std().sqrt()
-    scaling_factor takes a root of the standard deviation, which is a root already.
 latents.std() -> latents.square().mean().sqrt()
     scaling_factor measures how far the latents are from 0. Their spread is how far they are from their own mean.
-1 / latents.std() -> 1 / latents.mean()
-    scaling_factor divides by the mean. It is the spread that should become 1.
 latents.std() -> latents.abs().max()
     scaling_factor puts the latents between -1 and 1. Unit variance is asked for, not a range.
-latents.std() -> (latents.max() - latents.min())
-    scaling_factor makes the range of the latents 1. It is their standard deviation that should be 1.
 latents.std() -> latents.abs().mean()
     scaling_factor uses the mean absolute value: that is another measure of size than the standard deviation.
 latents.std().item() -> latents.std((0, 2, 3))
@@ -63,17 +55,11 @@ latents.std().item() -> latents.std((0, 2, 3))
 latents.std() -> latents.std((0, 2, 3)).mean()
     scaling_factor averages the channels' own spreads, and so forgets that their means differ too. Take all numbers
     together.
-1 / latents.std().item() -> (1 / latents.std((0, 2, 3))).mean().item()
-    scaling_factor averages a factor for each channel. Take all numbers together.
 latents.std() -> latents.flatten(1).std(1).mean()
     scaling_factor averages the spreads of single pictures, and so forgets that their means differ too. Take all
     numbers together.
-latents.std().item() -> latents.flatten(1).std(1)
-    scaling_factor gives a number for each picture. One for all is asked for.
 latents.std() -> latents[0].std()
     scaling_factor looks at the first picture only: all of the batch counts.
-latents.std() -> latents[:, 0].std()
-    scaling_factor looks at the first channel only: all of them count.
 1 / latents.std().item() -> 0.18215
     scaling_factor ignores the latents: that number belongs to the VAE of Stable Diffusion and to no other.
 (mean - shift) * factor -> (mean - shift) / factor
@@ -86,10 +72,6 @@ latents.std() -> latents[:, 0].std()
     to_latents adds the shift: it is the mean of the latents, and should become 0.
 (mean - shift) * factor -> mean * factor - shift
     to_latents takes the shift away from what is scaled already. The shift was measured before: it comes first.
-(mean - shift) * factor -> mean * factor + shift
-    to_latents adds the shift to what is scaled already. It should be taken away, and before the scaling.
-(mean - shift) * factor -> mean / factor - shift
-    to_latents divides by the factor and then takes the shift away: the shift comes first, and the factor multiplies.
 (mean - shift) * factor -> mean / factor + shift
     to_latents does what from_latents should do.
 (mean - shift) * factor -> (mean - mean.mean()) * factor
@@ -108,8 +90,6 @@ z / factor + shift -> (z - shift) / factor
     from_latents takes the shift away once more, and before the factor is undone: undo the last step first.
 z / factor + shift -> (z - shift) * factor
     from_latents does the same as to_latents, and should do the opposite.
-z / factor + shift -> (z + shift) * factor
-    from_latents multiplies by the factor again, and adds the shift too early.
 """
 
 RIGHT = """

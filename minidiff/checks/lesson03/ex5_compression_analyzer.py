@@ -58,34 +58,16 @@ commas between the thousands, and .2f gives two decimals.
 MISTAKES = """
 resolution * resolution * 3 -> resolution * resolution
     pixel_size has no colours: each pixel has three numbers.
-resolution * resolution * 3 -> resolution * resolution * 4
-    pixel_size has four numbers a pixel. Pictures here have three colours, and no transparency.
-resolution * resolution * 3 -> resolution * 3
-    pixel_size multiplies by the side once: a picture has height and width.
-resolution * resolution * 3 -> resolution * resolution * self.latent_channels
-    pixel_size has the channels of the latent: a picture has three colours.
-resolution * resolution * 3 -> resolution * resolution * 3 * 4
-    pixel_size counts bytes: numbers are asked for here, bytes come later.
 (resolution // self.factor) ** 2 * self.latent_channels -> resolution**2 // self.factor * self.latent_channels
     latent_size is too large: the factor divides both height and width, not just one of them.
 (resolution // self.factor) ** 2 * self.latent_channels -> resolution**2 * self.latent_channels // self.factor**3
     latent_size is too small: the factor divides height and width, the channels are as given.
-(resolution // self.factor) ** 2 * self.latent_channels -> resolution**2 * self.latent_channels
-    latent_size has as many places as the picture has pixels: the factor is not used.
-(resolution // self.factor) ** 2 * self.latent_channels -> (resolution // self.factor) * self.latent_channels
-    latent_size multiplies by the side once: a latent has height and width.
 (resolution // self.factor) ** 2 * self.latent_channels -> (resolution // self.factor) ** 2
     latent_size has no channels: each place of the latent holds several numbers.
 (resolution // self.factor) ** 2 * self.latent_channels -> 3 * (resolution // self.factor) ** 2
     latent_size has three channels: those of the latent are no colours, and there are as many as given.
-(resolution // self.factor) ** 2 * self.latent_channels -> 3 * (resolution // self.factor) ** 2 * self.latent_channels
-    latent_size has colours and channels: the channels stand in place of the colours.
 (resolution // self.factor) ** 2 * self.latent_channels -> 4 * (resolution // 8) ** 2
     latent_size always uses the channels and the factor of Stable Diffusion: take those the class was made with.
-(resolution // self.factor) ** 2 * self.latent_channels -> 4 * (resolution // self.factor) ** 2
-    latent_size always uses the four channels of Stable Diffusion: take those the class was made with.
-(resolution // self.factor) ** 2 * self.latent_channels -> (resolution // 8) ** 2 * self.latent_channels
-    latent_size always uses the factor of Stable Diffusion: take the one the class was made with.
 (resolution // self.factor) ** 2 * self.latent_channels -> (resolution / self.factor) ** 2 * self.latent_channels
     latent_size gives a number with a decimal point: divide whole numbers with two slashes.
 self.pixel_size(resolution) / self.latent_size(resolution) -> self.latent_size(resolution) / self.pixel_size(resolution)
@@ -93,32 +75,20 @@ self.pixel_size(resolution) / self.latent_size(resolution) -> self.latent_size(r
 self.pixel_size(resolution) / self.latent_size(resolution) -> float(self.factor**2)
     compression_ratio is the square of the factor only: that would be right if the latent had as many channels as the
     picture.
-self.pixel_size(resolution) / self.latent_size(resolution) -> self.pixel_size(resolution) / self.latent_size(resolution) / 3
-    compression_ratio leaves the colours out: a picture has three numbers a pixel.
 self.pixel_size(resolution) / self.latent_size(resolution) -> 48.0
     compression_ratio is the same for every VAE: it should follow from the two sizes.
 self.pixel_size(resolution) / self.latent_size(resolution) -> 1 - self.latent_size(resolution) / self.pixel_size(resolution)
     compression_ratio gives the share of the numbers that is saved. How many times fewer are there?
 self.pixel_size(resolution) / self.latent_size(resolution) -> float(self.pixel_size(resolution) // self.latent_size(resolution))
     compression_ratio cuts off what comes after the decimal point: divide with one slash.
-self.pixel_size(resolution) / self.latent_size(resolution) -> float(round(self.pixel_size(resolution) / self.latent_size(resolution)))
-    compression_ratio is rounded to a whole number: leave the decimals.
 * 4 / 1_000_000 -> / 1_000_000
     memory_saved_mb counts numbers as if each were a byte: a float32 has four.
 * 4 / 1_000_000 -> * 32 / 1_000_000
     memory_saved_mb counts bits: eight of them are a byte.
 * 4 / 1_000_000 -> * 4 / 2**20
     memory_saved_mb divides by 1024 twice, which gives mebibytes (MiB). A megabyte has a million bytes.
-* 4 / 1_000_000 -> * 4 / 1024_000
-    memory_saved_mb divides by 1024 and by 1000. A megabyte has a million bytes.
-* 4 / 1_000_000 -> * 4 / 1_000
-    memory_saved_mb gives kilobytes: a megabyte has a million bytes.
-* 4 / 1_000_000 -> * 4
-    memory_saved_mb gives bytes: a megabyte has a million of them.
 * 4 / 1_000_000 -> * 2 / 1_000_000
     memory_saved_mb counts two bytes a number, as for half precision; float32 has more.
-* 4 / 1_000_000 -> * 8 / 1_000_000
-    memory_saved_mb counts eight bytes a number, as for double precision; float32 has fewer.
 (self.pixel_size(resolution) - self.latent_size(resolution)) * 4 -> (self.pixel_size(resolution) - 4 * self.latent_size(resolution))
     memory_saved_mb counts one byte for each number of the picture, as in a file. In float32 both have four.
 (self.pixel_size(resolution) - self.latent_size(resolution)) -> self.pixel_size(resolution)
@@ -127,8 +97,6 @@ self.pixel_size(resolution) / self.latent_size(resolution) -> float(round(self.p
     memory_saved_mb is what the latent takes: what is saved is the rest.
 (self.pixel_size(resolution) - self.latent_size(resolution)) -> (self.latent_size(resolution) - self.pixel_size(resolution))
     memory_saved_mb is negative: the latent is the smaller one.
-(self.pixel_size(resolution) - self.latent_size(resolution)) -> (self.pixel_size(resolution) + self.latent_size(resolution))
-    memory_saved_mb adds what the two take: what is saved is the difference.
 self.pixel_size(resolution) // self.latent_size(resolution) -> -(-self.pixel_size(resolution) // self.latent_size(resolution))
     latent_steps counts one that does not fit whole: a part of a step is no step.
 self.pixel_size(resolution) // self.latent_size(resolution) -> round(self.compression_ratio(resolution))
@@ -139,8 +107,6 @@ self.pixel_size(resolution) // self.latent_size(resolution) -> self.latent_size(
     latent_steps is upside down: many small ones fit into a large one.
 self.pixel_size(resolution) // self.latent_size(resolution) -> 50
     latent_steps is the number of steps of a picture. How many fit is another question.
-self.pixel_size(resolution) // self.latent_size(resolution) -> 48
-    latent_steps is the same for every VAE: it should follow from the two sizes.
 self.pixel_size(resolution) // self.latent_size(resolution) -> self.factor**2
     latent_steps counts places only. How many numbers each place holds matters too.
 self.pixel_size(resolution) // self.latent_size(resolution) -> self.factor**4
@@ -151,14 +117,8 @@ self.pixel_size(resolution) // self.latent_size(resolution) -> (self.pixel_size(
     print_table lacks the MB that are saved, with two decimals, in each line.
 {self.memory_saved_mb(r):9.2f} -> {self.memory_saved_mb(r):9.1f}
     print_table has the MB that are saved with one decimal. Two are asked for.
-{self.memory_saved_mb(r):9.2f} -> {self.memory_saved_mb(r):9.0f}
-    print_table has the MB that are saved without decimals. Two are asked for.
 {self.compression_ratio(r):6.1f} ->
     print_table lacks the ratio in each line.
-{self.latent_size(r):8,} ->
-    print_table lacks the latent size in each line.
-{self.pixel_size(r):10,} ->
-    print_table lacks the pixel size in each line.
 {fit} latent steps; a picture takes {steps} -> several latent steps
     print_table has its lines, but under them belongs one with two numbers: the latent steps that fit one pixel step,
     and the steps of a picture.

@@ -51,16 +51,12 @@ scores.masked_fill(~sees, -torch.inf) -> scores
     Each position also sees the next one: the mask is shifted by one.
 ~sees, -torch.inf -> ~sees, 0.0
     You set hidden scores to 0, or nearly, but the softmax of a 0 is no 0: what is hidden still gets a share.
-~sees, -torch.inf -> ~sees, -1.0
-    Hidden scores are set to -1, which is not little enough: what is hidden still gets a share.
 ~sees, -torch.inf -> ~sees, -10.0
     Hidden scores are set to -10, which is not little enough: what is hidden still gets a share.
 ~sees, -torch.inf -> ~sees, -100.0
     Hidden scores are set to -100. Other scores may be smaller still, and then what is hidden gets a share.
 scores.masked_fill(~sees, -torch.inf) -> scores * sees
     You multiply hidden scores by 0, but the softmax of a 0 is no 0: what is hidden still gets a share.
-scores.masked_fill(~sees, -torch.inf) -> (scores + sees)
-    You add the mask as 0 and 1: what may be seen becomes likelier, and nothing is hidden.
 scores.masked_fill(~sees, -torch.inf).softmax(-1) -> scores.softmax(-1) * sees
     You mask after the softmax, so the weights of a row no longer sum to 1.
 .softmax(-1) @ v -> .softmax(-1) / q.shape[-1] ** 0.5 @ v && / q.shape[-1] ** 0.5\\n -> \\n
@@ -69,16 +65,10 @@ q.shape[-1] ** 0.5 -> q.shape[-1]
     The scores are divided by the width itself; it should be less.
 / q.shape[-1] ** 0.5 ->
     The scores are not scaled: with a large width the softmax would be all or nothing.
-/ q.shape[-1] ** 0.5 -> * q.shape[-1] ** 0.5
-    The scores are multiplied where they should be divided: they are too large already.
 q.shape[-1] ** 0.5 -> q.shape[-2] ** 0.5
     The scores are scaled by the number of positions. It is the width that makes products large.
 .softmax(-1) -> .softmax(-2)
     Your softmax runs over the positions that ask. The shares that *one* position gives should sum to 1.
-.softmax(-1) -> .softmax(0)
-    Your softmax runs over the batch, so texts compete with each other. It is positions that do.
-.masked_fill(~sees, -torch.inf).softmax(-1) -> .masked_fill(~sees, 0)
-    The softmax is missing: scores may be negative, and they do not sum to 1.
 q @ k.transpose(-1, -2) -> k @ q.transpose(-1, -2)
     Queries and keys have changed places: rows belong to those who ask.
 @ v -> @ k
@@ -87,8 +77,6 @@ q @ k.transpose(-1, -2) -> k @ q.transpose(-1, -2)
     You gave the weights. They say how much of each value to take; take it.
 return scores.masked_fill(~sees, -torch.inf).softmax(-1) @ v -> return v.clone()
     The values come back as they were: nobody has looked at anybody.
-return scores.masked_fill(~sees, -torch.inf).softmax(-1) @ v -> return sees.to(v) / sees.sum(-1, keepdim=True) @ v
-    Each position gets the plain mean of all values so far: queries and keys are not used.
 states[torch.arange(len(ids), device=ids.device), end] -> states[:, -1]
     You read at the last position. That is padding, as long as the text does not fill it all.
 (ids == eos).int().argmax(dim=1) -> ids.shape[1] - 1 - (ids == eos).flip(1).int().argmax(dim=1)
@@ -111,19 +99,10 @@ states[torch.arange(len(ids), device=ids.device), end] -> states.mean(1)
     You average over all positions, padding included. One state is asked for.
 states[torch.arange(len(ids), device=ids.device), end] -> torch.stack([s[: i + 1].mean(0) for s, i in zip(states, end)])
     You average over the text. That is another good idea, but CLIP reads a single state.
-states[torch.arange(len(ids), device=ids.device), end] -> torch.stack([s[:i].mean(0) for s, i in zip(states, end)])
-    You average over the text before its end. That is another good idea, but CLIP reads a single state, the one at the
-    end.
-states[torch.arange(len(ids), device=ids.device), end] -> torch.stack([s[: i + 1].sum(0) for s, i in zip(states, end)])
-    You add up all states of the text. One of them is asked for.
-states[torch.arange(len(ids), device=ids.device), end] -> (states * (ids == eos)[..., None]).sum(1)
-    You add up the states at all end tokens. Only the first of them is the end, the others are padding.
 states[torch.arange(len(ids), device=ids.device), end] -> states[ids == eos]
     You take the states at all end tokens, so there are more of them than texts. Only the first of each text is its end.
 states[torch.arange(len(ids), device=ids.device), end] -> states.amax(1)
     You take the largest of each number over all positions. One state is asked for, as it is.
-return states[torch.arange(len(ids), device=ids.device), end] -> return end
-    You gave where the texts end. The states there are asked for.
 """
 
 RIGHT = """

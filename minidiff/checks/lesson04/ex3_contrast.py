@@ -45,10 +45,6 @@ F.normalize(images, dim=-1), F.normalize(texts, dim=-1) -> images / images.norm(
     You divide by the length of the whole table. Each vector should have length 1.
 F.normalize(images, dim=-1), F.normalize(texts, dim=-1) -> (x / x.square().sum(-1, keepdim=True) for x in (images, texts))
     You divide by the square of the length, so vectors do not get length 1.
-F.normalize(images, dim=-1), F.normalize(texts, dim=-1) -> (x / x.abs().sum(-1, keepdim=True) for x in (images, texts))
-    You divide by the sum of absolute values. The length of a vector is the root of the sum of squares.
-F.normalize(images, dim=-1), F.normalize(texts, dim=-1) -> images.softmax(-1), texts.softmax(-1)
-    You make probabilities of the vectors. They should keep their directions, and get length 1.
 logit_scale.exp() -> logit_scale
     You multiply by the logarithm of the scale. Undo the logarithm first.
 logit_scale.exp() -> (-logit_scale).exp()
@@ -71,8 +67,6 @@ own = torch.arange(len(logits), device=logits.device) -> own = 0 * torch.arange(
     You only pull pairs together. Without wrong answers all could end at one point.
 (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> 1 - (images * texts).sum(-1).mean()
     You only ask that pairs have a cosine of 1. Without wrong answers all could end at one point.
-clip_loss := lambda images, texts, s: (F.normalize(images, dim=-1) - F.normalize(texts, dim=-1)).square().mean()
-    You measure how far pairs are apart. Without wrong answers all could end at one point.
 clip_loss := lambda images, texts, s: (F.normalize(images, dim=-1) - F.normalize(texts, dim=-1)).square().sum(-1).mean()
     You measure how far pairs are apart. Without wrong answers all could end at one point.
 F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own) -> F.cross_entropy(logits.softmax(1), own) + F.cross_entropy(logits.T.softmax(1), own)
@@ -81,8 +75,6 @@ F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own) -> F.cross_entropy
     You ask of each field alone whether it is a pair. It should be a choice: one of a row, one of a column.
 (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> F.binary_cross_entropy_with_logits(logits, torch.eye(len(own)))
     You ask of each field alone whether it is a pair. It should be a choice: one of a row, one of a column.
-(F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> (logits - torch.eye(len(own)).to(logits)).square().mean()
-    You compare the table with one of zeros and ones. It should be a choice: one of a row, one of a column.
 images @ texts.T -> images @ images.T
     You compare pictures with pictures: every picture is nearest to itself, whatever the captions are.
 images @ texts.T -> texts @ texts.T

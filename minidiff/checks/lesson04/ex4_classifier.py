@@ -44,24 +44,14 @@ F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts
     Only the last template is used.
 .mean(1), dim=-1) -> .mean(0), dim=-1)
     You average over the classes. Each class needs a vector of its own, made of its templates.
-.mean(1), dim=-1) -> .mean(2), dim=-1)
-    You average the numbers of each vector. It is the templates of a class that are averaged.
 F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=-1)
     Each template still has a vector of its own: there should be one a class.
 F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=1).mean(1), dim=-1)
     What you bring to length 1 runs over the templates, not along a vector: name the last axis.
-F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=0).mean(1), dim=-1)
-    What you bring to length 1 runs over the classes, not along a vector.
-.mean(1), dim=-1) -> .mean(1), dim=0)
-    In the end you bring to length 1 what runs over the classes, not along a vector.
-.mean(1), dim=-1) -> .amax(1), dim=-1)
-    You take the largest of each number over the templates. Their mean is asked for.
 .mean(1), dim=-1) -> .median(1).values, dim=-1)
     You take the median of each number over the templates. Their mean is asked for.
 F.normalize(images, dim=-1) @ -> images @
     The pictures' vectors keep their lengths, so a long one looks more certain.
-F.normalize(images, dim=-1) @ -> F.normalize(images, dim=0) @
-    What you bring to length 1 runs over the pictures, not along a vector.
 .softmax(-1) -> .softmax(0)
     Your softmax runs over the pictures. The probabilities of *one* picture should sum to 1.
 (scale * F.normalize(images, dim=-1) @ weights.T).softmax(-1) -> (scale * weights @ F.normalize(images, dim=-1).T).softmax(0)
@@ -82,12 +72,8 @@ scale * -> torch.tensor(scale).exp() *
     You gave the logarithms of the probabilities.
 .softmax(-1) -> .sigmoid()
     Your numbers do not sum to 1 for a picture: each class was judged on its own.
-.softmax(-1) -> .exp()
-    Your numbers do not sum to 1 for a picture: divide by their sum, as a softmax does.
 .softmax(-1) -> .argmax(-1)
     You gave the best class of each picture. The probabilities of all are asked for.
-.softmax(-1) -> .softmax(-1).amax(-1)
-    You gave the highest probability of each picture. Those of all classes are asked for.
 (scale * -> (-scale *
     The class that fits least gets the highest probability.
 """

@@ -46,14 +46,8 @@ F.cosine_similarity(gallery, target[None], dim=-1) -> (gallery @ target)
     A long vector of the gallery wins in yours only because it is long. The angle should count.
 F.cosine_similarity(gallery, target[None], dim=-1) -> -(gallery - target).norm(dim=-1)
     You measure the distance between the ends. The angle should count, not the lengths.
-F.cosine_similarity(gallery, target[None], dim=-1) -> -(gallery - F.normalize(target, dim=-1)).norm(dim=-1)
-    You measure the distance between the ends. The angle should count, not the lengths of the gallery's vectors.
-F.cosine_similarity(gallery, target[None], dim=-1) -> -(F.normalize(gallery, dim=-1) - target).norm(dim=-1).flip(0)
-    The order of the gallery is turned round: count from its first vector.
 F.cosine_similarity(gallery, target[None], dim=-1) -> F.cosine_similarity(gallery, target[None], dim=-1).abs()
     You ignore the sign of the cosine, so those that point the opposite way count as near.
-F.cosine_similarity(gallery, target[None], dim=-1) -> (F.normalize(gallery, dim=0) @ target)
-    You bring each column of the gallery to length 1. It is each vector, a row, whose length should not count.
 .topk(k).indices -> .topk(k).indices.flip(0)
     The right ones, but the nearest comes last: it should come first.
 .topk(k).indices -> .topk(k).indices.sort().values
@@ -70,8 +64,6 @@ return F.cosine_similarity(gallery, target[None], dim=-1).topk(k).indices -> ret
     You gave one too many: k are asked for.
 .topk(k).indices -> .topk(k + 1).indices[1:]
     The nearest one is left out. Here nothing is left out: that is for the caller to say.
-.topk(k).indices -> .argsort(descending=True)
-    You gave the whole gallery, in the right order: the first k are asked for.
 .topk(k).indices -> .topk(k).indices + 1
     You count from one: the first vector of the gallery is number 0.
 F.cosine_similarity(gallery, target[None], dim=-1).topk(k).indices -> F.cosine_similarity(gallery, target[None], dim=-1)[1:].topk(k).indices + 1

@@ -61,10 +61,6 @@ math.sqrt(q.shape[-1]) -> math.sqrt(k.shape[-2])
     You divide by the root of the number of keys. It is the number of channels that makes scores large.
 math.sqrt(q.shape[-1]) -> math.sqrt(q.shape[-2])
     You divide by the root of the number of queries. It is the number of channels that makes scores large.
-math.sqrt(q.shape[-1]) -> math.sqrt(q.shape[0])
-    You divide by the root of the length of the first axis. It is the number of channels that makes scores large.
-math.sqrt(q.shape[-1]) -> (q.norm(dim=-1, keepdim=True) * k.norm(dim=-1)[..., None, :])
-    You divide by the lengths of the vectors, which gives cosines. It is one number for all scores.
 scores.softmax(-1) -> scores.mul(math.sqrt(q.shape[-1])).softmax(-1) / math.sqrt(q.shape[-1])
     You divide after the softmax: then the weights no longer sum to 1. The scores are what gets too large.
 scores.softmax(-1) -> scores.softmax(-2)
@@ -76,10 +72,6 @@ scores.softmax(-1) -> scores.softmax(0)
     The softmax runs along the first axis, so the samples of a batch compete with each other.
 scores.softmax(-1) -> scores.softmax(0 if scores.ndim == 3 else 1)
     You did not say along which axis the softmax runs, and torch guesses another than that of the keys.
-scores.softmax(-1) -> scores.flatten(-2).softmax(-1).view(scores.shape)
-    The softmax runs over queries and keys together: each query has an attention of 1 of its own to share out.
-scores.softmax(-1) -> scores.log_softmax(-1)
-    The weights are logarithms: a softmax without one is asked for.
 scores.softmax(-1) -> scores
     The softmax is missing: scores may be negative, and they do not sum to 1.
 scores.softmax(-1) -> scores.exp()
@@ -88,8 +80,6 @@ scores.softmax(-1) -> scores.sigmoid()
     You squash each score on its own. The keys of a query must compete: their weights sum to 1.
 scores.softmax(-1) -> (scores / scores.sum(-1, keepdim=True))
     You divide the scores by their sum. They may be negative, so take exponentials first, as a softmax does.
-scores.softmax(-1) -> scores.softmax(-1).softmax(-1)
-    There are two softmaxes in yours, so all weights are nearly the same.
 scores.softmax(-1) -> torch.nn.functional.one_hot(scores.argmax(-1), k.shape[-2]).to(v)
     Each query gets the value of its best key alone. That is a dictionary, and it has no slope to learn from.
 scores.softmax(-1) -> (-scores).softmax(-1)
@@ -104,8 +94,6 @@ q @ k.transpose(-1, -2) -> 0 * q @ k.transpose(-1, -2)
     Every query gets the same mean of all values: the queries are not used.
 softmax(-1) @ v -> softmax(-1)
     You return the weights. They still have to mix the values.
-return scores.softmax(-1) @ v -> return q + scores.softmax(-1) @ v
-    You add the queries. That belongs around an attention, not into it.
 k.transpose(-1, -2) -> k.permute(*range(k.ndim)[::-1])
     You turn all axes of the keys round. Only the last two change places, whatever comes before.
 k.transpose(-1, -2) -> k.transpose(1, 2)

@@ -42,8 +42,6 @@ x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, C // heads
     Your heads take channels in turn. Each should have a run of neighbouring channels.
 x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, heads, C // heads)
     The channels are cut, but the heads still stand behind the tokens: two axes must change places.
-x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, C // heads, heads)
-    The channels are cut into as many as a head has, and the axes have not changed places.
 x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, heads, C // heads).permute(0, 2, 3, 1)
     Tokens and channels of each head have changed places: the channels come last.
 x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, heads, C // heads).permute(2, 0, 1, 3)
@@ -56,24 +54,16 @@ x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, heads, C /
     The heads come in reverse order: the first has the first channels.
 x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, heads, N // heads, C)
     You cut the tokens. Each head sees all of them, and a part of their channels.
-x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N // heads, heads, C).transpose(1, 2)
-    You deal out the tokens to the heads in turn. Each head sees all of them, and a part of their channels.
 x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, heads, 8).transpose(1, 2)
     You always give a head eight channels: how many it has depends on the width, and on how many heads there are.
 x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, 2, C // 2).transpose(1, 2)
     You always cut in two: how many heads there are is given.
-x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x[:, None].expand(B, heads, N, C)
-    Each head has all channels. They should share them out.
-x.reshape(B, N, heads, C // heads).transpose(1, 2) -> x.reshape(B, N, heads, C // heads).transpose(1, 2).unbind(1)
-    You gave the heads one by one. One tensor is asked for, with an axis of heads.
 x.transpose(1, 2).flatten(2) -> x.reshape(len(x), x.shape[2], -1)
     The shape is right, the content is not: tokens and heads must change places before the last two axes become one.
 x.transpose(1, 2).flatten(2) -> x.permute(0, 2, 3, 1).flatten(2)
     The channels of the heads are interleaved: those of a head belong side by side.
 x.transpose(1, 2).flatten(2) -> x.flatten(1, 2)
     The heads stand one behind the other, as if they were tokens. They belong side by side, as channels.
-x.transpose(1, 2).flatten(2) -> x.transpose(1, 2).flatten(1, 2)
-    The heads are mixed in among the tokens. They belong side by side, as channels.
 x.transpose(1, 2).flatten(2) -> x.transpose(1, 2)
     Heads and tokens have changed places, and the heads are still apart: make one axis of the last two.
 x.transpose(1, 2).flatten(2) -> x.mean(1)
@@ -92,18 +82,12 @@ multi_head := lambda q, k, v, heads: attention(q, k, v)
     You always use two heads: how many there are is given.
 attention(q, k, v)) -> attention(q * heads**-0.5, k, v))
     The scores are too small: a head's dot product has as many terms as a head has channels.
-attention(q, k, v)) -> attention(q * q.shape[-1] ** 0.5, k, v))
-    The scores are not scaled: divide them by the root of the channels of a head.
 attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).mean(1, keepdim=True) @ v)
     All heads use the same weights, the mean of them: then one head would do.
 attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).mean(1, keepdim=True).softmax(-1) @ v)
     All heads use the same scores, the mean of them: each head compares on its own.
 attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).softmax(1) @ v)
     The softmax runs along the heads: it is the keys that compete.
-attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).softmax(-2) @ v)
-    The softmax runs along the queries: it is the keys that compete.
-attention(q, k, v)) -> attention(k, q, v))
-    Queries and keys have changed places.
 attention(q, k, v)) -> attention(q, v, k))
     Keys and values have changed places: it is values that are mixed.
 return merge_heads(attention(q, k, v)) -> return attention(q, k, v)
@@ -112,8 +96,6 @@ return merge_heads(attention(q, k, v)) -> return attention(q, k, v).reshape(len(
     The heads come out right, but are put together wrongly: use your merge_heads.
 return merge_heads(attention(q, k, v)) -> return attention(q, k, v).mean(1)
     You average the heads: put them side by side, as merge_heads does.
-return merge_heads(attention(q, k, v)) -> return attention(q, k, v).sum(1)
-    You add the heads up: put them side by side, as merge_heads does.
 """
 
 

@@ -58,12 +58,8 @@ return torch.ones(n, n, dtype=torch.bool).tril() -> return torch.ones(n, n).tril
     These are numbers, 0 and 1. A mask is made of False and True.
 return torch.ones(n, n, dtype=torch.bool).tril() -> return torch.ones(n, n, dtype=torch.int).tril()
     These are whole numbers, 0 and 1. A mask is made of False and True.
-return torch.ones(n, n, dtype=torch.bool).tril() -> return torch.ones(n, n, dtype=torch.long).tril()
-    These are whole numbers, 0 and 1. A mask is made of False and True.
 return torch.ones(n, n, dtype=torch.bool).tril() -> return torch.full((n, n), -math.inf).triu(1)
     These are numbers to be added to scores. Here a mask is made of False and True.
-return torch.ones(n, n, dtype=torch.bool).tril() -> return torch.ones(1, 1, n, n, dtype=torch.bool).tril()
-    The mask has axes for batch and heads. Here it is a table, rows and columns.
 scores.masked_fill(~mask, -math.inf) -> scores
     The mask is not used: forbidden keys are looked at as before.
 ~mask, -math.inf -> mask, -math.inf
@@ -80,8 +76,6 @@ scores.masked_fill(~mask, -math.inf) -> scores * mask
     Forbidden scores are lowered to -10, which is not enough: they are still looked at.
 ~mask, -math.inf -> ~mask, -100.0
     Forbidden scores are lowered to -100. Other scores may be lower still, and then they are looked at.
-~mask, -math.inf -> ~mask, math.inf
-    Forbidden scores become infinite: the softmax of that is no number. It is minus infinity that becomes 0.
 scores.masked_fill(~mask, -math.inf) -> (scores + mask.to(scores))
     The mask is used as 0 and 1, to be added: what is allowed becomes likelier by that much, and nothing is forbidden.
 scores.masked_fill(~mask, -math.inf).softmax(-1) -> scores.softmax(-1).masked_fill(~mask, -math.inf)
@@ -102,8 +96,6 @@ masked_attention := lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v
     and queries differ.
 masked_attention := lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v, mask[..., :1, :])
     All queries use the first row of the mask: each has a row of its own.
-scores.masked_fill(~mask, -math.inf) -> scores.tril().masked_fill(scores.tril() == 0, -math.inf)
-    You always use the causal mask. Which keys may be looked at is given.
 .softmax(-1) @ v -> .softmax(-1)
     You return the weights. They still have to mix the values.
 """

@@ -72,12 +72,8 @@ def look(layer, args, out, name=name): -> def look(layer, args, out):
     each hook has to keep its own.
 .softmax(-1) -> .softmax(-1).mean(1)
     The heads are averaged. Here each keeps its own map.
-.softmax(-1) -> .softmax(-1).mean(0)
-    The pictures of the batch are averaged. Here each keeps its own map.
 .softmax(-1) -> .softmax(-1)[0]
     Only the maps of the first picture are there: keep the axis of the batch.
-.softmax(-1) -> .softmax(-1).flatten(0, 1)
-    Batch and heads are one axis. Here they are two.
 (y.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for y in (q, k)) -> (y[:, None].expand(-1, layer.heads, -1, -1) for y in (q, k))
     You computed one map with all channels. Each head compares with its own channels only.
 (y.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for y in (q, k)) -> (y[:, None] for y in (q, k))
@@ -86,40 +82,26 @@ def look(layer, args, out, name=name): -> def look(layer, args, out):
     You computed one map with all channels. Each head compares with its own channels only.
 y.unflatten(-1, (layer.heads, -1)).transpose(1, 2) -> y.reshape(len(y), layer.heads, y.shape[1], -1)
     The heads are cut by a reshape alone, so a head holds some places whole. It should hold a part of every place.
-y.unflatten(-1, (layer.heads, -1)).transpose(1, 2) -> y.unflatten(-1, (-1, layer.heads)).permute(0, 3, 1, 2)
-    Your heads take channels in turn. Each has a run of neighbouring channels.
 / math.sqrt(q.shape[-1]) ->
     The scores are not divided by a square root before the softmax, as the layer does it.
-/ math.sqrt(q.shape[-1]) -> / q.shape[-1]
-    The scores are divided by the number of a head's channels: it should be its root.
 math.sqrt(q.shape[-1]) -> math.sqrt(places.shape[-1])
     The square root is that of all channels. A head's dot product has as many terms as a head has channels.
 .softmax(-1) ->
     These are the scores, before the softmax: a map's rows sum to 1.
 .softmax(-1) -> .softmax(-2)
     The softmax runs along the places. Each place shares out its attention over the tokens.
-.softmax(-1) -> .softmax(1)
-    The softmax runs along the heads. In each head, each place shares out its attention over the tokens.
 layer.to_k(text) -> layer.to_v(text)
     You compared the queries with the values. They are compared with the keys.
 layer.to_q(places) -> layer.to_q(out)
     The queries are made of what the layer gives. They are made of what goes into it.
 layer.to_q(places) -> places
     The places are compared as they come in. The layer has a linear map that makes queries of them.
-(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) -> (k @ q.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1)
-    The tokens look at the places in yours. It is the places that ask, and the tokens that are looked at.
 .softmax(-1) -> .softmax(-1).transpose(-1, -2)
     Places and tokens have changed places: the tokens come last.
 return maps -> return dict([list(maps.items())[-1]])
     Only one layer is there. Does each call of your hook overwrite what the one before it kept?
-return maps -> return dict([list(maps.items())[0]])
-    Only the first layer is there. Every layer that reads the text has a map.
 (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).softmax(-1) -> out
     You kept what the layers give, the mixed values. The maps are the weights with which they are mixed.
-return maps -> return {name: maps[name] for name in sorted(maps)} | {"": next(iter(maps.values()))}
-    There is a map under an empty name. Each name is that of a layer.
-return maps -> return {name.rpartition(".")[0]: m for name, m in maps.items()}
-    The names lack their end: they are to be those that the U-Net gives its layers.
 return maps -> return dict(enumerate(maps.values()))
     The maps are numbered. They should come under the names that the U-Net gives its layers.
 return maps -> return list(maps.values())

@@ -64,8 +64,6 @@ mode="bilinear" -> mode="bilinear", align_corners=True
     The map is stretched so that the middle of its first place falls on the first pixel. Leave align_corners as it is.
 size=mask.shape -> size=mask.shape[0]
     The map is enlarged to a square. The mask has a height and a width, and they may differ.
-size=mask.shape -> size=mask.shape[::-1]
-    The map is enlarged to the mask's width and height in the wrong order.
 size=mask.shape -> size=128
     The map is always enlarged to 128 pixels. The mask says how large.
 marked[large.flatten().topk(int(mask.sum())).indices] = True\\n    marked = marked.reshape(mask.shape) -> marked = large > large.mean()
@@ -73,11 +71,6 @@ marked[large.flatten().topk(int(mask.sum())).indices] = True\\n    marked = mark
 marked[large.flatten().topk(int(mask.sum())).indices] = True\\n    marked = marked.reshape(mask.shape) -> marked = large > large.max() / 2
     You mark what is brighter than half of the maximum. How much that is depends on the map: mark as many pixels as the
     mask has.
-marked[large.flatten().topk(int(mask.sum())).indices] = True\\n    marked = marked.reshape(mask.shape) -> marked = large > (large.max() + large.min()) / 2
-    You mark what is brighter than the middle between darkest and brightest. How much that is depends on the map: mark
-    as many pixels as the mask has.
-marked[large.flatten().topk(int(mask.sum())).indices] = True\\n    marked = marked.reshape(mask.shape) -> marked = large > large.median()
-    You mark the brighter half of all pixels. Mark as many as the mask has.
 marked[large.flatten().topk(int(mask.sum())).indices] = True\\n    marked = marked.reshape(mask.shape) -> marked = large > 0.5
     You mark what is above one half. A map's numbers may all be smaller: mark as many pixels as the mask has.
 large.flatten() -> (-large).flatten()
@@ -93,8 +86,6 @@ large.flatten() -> (-large).flatten()
     You divide by all pixels of the picture: the union of the two areas is smaller.
 (marked & mask).sum().item() / (marked | mask).sum().item() -> (marked == mask).double().mean().item()
     You count the pixels in which both agree. Most of them are background in both, which is no merit.
-(marked & mask).sum().item() / (marked | mask).sum().item() -> (marked | mask).sum().item() / (marked & mask).sum().item()
-    The fraction is upside down: a perfect hit is 1, and all others are less.
 return (marked & mask).sum().item() / (marked | mask).sum().item() -> return 1 - (marked & mask).sum().item() / (marked | mask).sum().item()
     That is 1 minus the IoU: a perfect hit should be 1.
 heat.reshape(1, 1, side, side) -> heat.reshape(1, 1, side, side).mT
@@ -119,12 +110,8 @@ return a * a / (a + a - a * a) -> return a * a / (a + a - 2 * a * a)
     You divide by the pixels that only one of the two has. The union also holds those that both have.
 return a * a / (a + a - a * a) -> return a / (a + a - a * a)
     The intersection is too large: of the random pixels only some lie in the mask.
-return a * a / (a + a - a * a) -> return (a + a - a * a) / (a * a)
-    The fraction is upside down: an IoU is never above 1.
 return a * a / (a + a - a * a) -> return 0.5
     Chance is no coin here: how likely a hit is depends on how large the mask is.
-return a * a / (a + a - a * a) -> return 0.0
-    Even random pixels hit something.
 return a * a / (a + a - a * a) -> return 100 * a * a / (a + a - a * a)
     That is in percent: 1 is a perfect hit.
 a = mask.double().mean().item() -> a = 1 - mask.double().mean().item()
