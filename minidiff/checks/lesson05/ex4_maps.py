@@ -145,6 +145,11 @@ attention_maps := by_replacing_forward
 .softmax(-1) -> .softmax(-1).detach()
 """
 
+EQUIVALENT = """
+y.unflatten(-1, (layer.heads, -1)).transpose(1, 2) -> y.unflatten(-1, (layer.heads, -1)).transpose(2, 1)
+    which of two axes is named first makes no difference when they are swapped
+"""
+
 
 def by_hooks_left_on_the_unet(unet, x, t, context):
     """Hooks the U-Net itself and forgets about it."""
