@@ -206,5 +206,4 @@ find := lambda maps, word, words: 0 * plain(maps, word, words)
 find := lambda maps, word, words: find(maps, word, words)[:64]
 find := lambda maps, word, words: find(maps, word, words).reshape(16, 16)
 find := lambda maps, word, words: torch.nan * find(maps, word, words)
-find := lambda maps, word, words: torch.cat([grid16(m[:, :, word]) for m in maps]).amax(0)
 """
