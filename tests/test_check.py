@@ -238,6 +238,20 @@ def test_an_endless_loop_ends(monkeypatch):
     assert attempt.signal.getitimer(attempt.signal.ITIMER_REAL) == (0, 0)
 
 
+@pytest.mark.skipif(not hasattr(attempt.signal, "setitimer"), reason="no timer on this platform")
+def test_an_endless_loop_is_waited_for_once(monkeypatch):
+    monkeypatch.setattr(attempt, "SECONDS", 0.3)
+
+    def answer(a, b):
+        calls.append(0)
+        while True:
+            pass
+
+    calls.clear()
+    says(answer, "takes longer than 0.3 seconds")
+    assert len(calls) == 1
+
+
 def test_in_a_thread_there_is_no_limit_and_it_works():
     found = []
     thread = threading.Thread(target=lambda: found.append(check("98.1", right)))
@@ -334,6 +348,10 @@ def test_a_gradient_has_to_reach_what_learns():
     says(half, "the gradient that reaches eps is not", number="98.5")
 
 
+def test_a_gradient_reaches_an_argument_by_whatever_name():
+    assert check("98.5", lambda picture, noise: picture + noise if picture.any() else None)
+
+
 def test_a_passed_answer_is_told_what_would_stop_on_a_gpu():
     here = check("98.1", lambda a, b: a * torch.full(a.shape[-1:], 3.0, dtype=a.dtype) + b)
     assert here and "On a GPU it would stop" in here.message and "torch.full(" in here.message
@@ -399,6 +417,19 @@ def test_a_class_is_made_with_arguments_modules_are_compared_and_results_are_rea
     assert "loss([Linear], float32 tensor (4, 3)): got" in text
     assert "loss changes layers, which it is given: work on a copy" in str(check("98.4", Line, halves))
     assert "has no attribute 'requires_grad'" in str(check("98.4", Line, lambda layers, x: 1.0))
+
+
+def test_a_mistake_that_spoils_a_method_which_is_right_is_not_named(monkeypatch):
+    class Wrong(Counter):
+        start = 0
+
+        def count(self, n):
+            return n + self.start
+
+    exercise = made("counter", CLASS.reference, CLASS.cases, ("start is not 1.", {"Counter": Wrong}))
+    monkeypatch.setattr(engine, "_exercise", lambda number: exercise)
+    says(type("Theirs", (Counter,), {"count": lambda self, n: n}), "got 3, expected 4", number="98.3")
+    says(Wrong, "start is not 1.", number="98.3")
 
 
 def test_an_open_exercise_accepts_what_has_its_properties():
@@ -514,6 +545,14 @@ def test_a_printed_table_is_read_by_row_and_column():
     assert read("total 3.46 1200\n10: 1\n0.0: 7") == {"total": [3.46, 1200], "0": None}
 
 
+def test_a_table_without_a_line_is_compared_with_another():
+    read, texts = table(("a", [1.0, 0.5], 0.1)), ("b", "a 1 0.5", "a 1.04 7", "a 1.04 7 8")
+    found = [read(text) for text in texts]
+    for i, got in enumerate(found):
+        assert [not difference(got, expected, 1e-9) for expected in found] == [j == i for j in range(len(found))]
+    assert "number 2 in the line with 'a': got 7" in difference(found[2], found[1], 1e-9)
+
+
 def test_edits_and_their_sentences_are_read():
     assert blocks("""
         a -> b
@@ -540,3 +579,4 @@ def test_an_edit_makes_another_answer():
 def test_only_what_an_answer_needs_is_taken_from_the_cells_before_it():
     cells = ["import math, os\nA = math.pi", "def f():\n    return A\nB = f()\n%time", "C = undefined"]
     assert [line for node in needed("B + len([])", cells) for line in [node.lineno]] == [1, 2, 1, 3]
+    assert needed("def g(C):\n    B = C\n    return B", cells) == []

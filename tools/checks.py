@@ -95,7 +95,12 @@ def _replaced(tree, path, new):
         chain.append((node, field, i))
         node = getattr(node, field) if i is None else getattr(node, field)[i]
     parent, field, i = chain[-1]
-    around = parent if isinstance(node, ast.Constant) and isinstance(parent, ast.expr | ast.stmt) else None
+    around = None
+    if isinstance(node, ast.Constant | ast.UnaryOp):  # what a number is an argument of, for others may be the same
+        small = ast.UnaryOp | ast.Slice | ast.Tuple | ast.keyword
+        around = next(
+            (n for n, *_ in reversed(chain) if isinstance(n, ast.expr | ast.stmt) and not isinstance(n, small)), None
+        )
     before = ast.unparse(around or node)
     if i is None:
         setattr(parent, field, new)

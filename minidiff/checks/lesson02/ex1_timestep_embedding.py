@@ -91,6 +91,6 @@ dim=-1) -> dim=-1).flip(-1)
 EQUIVALENT = """
 t.float() -> t
     times a float32 frequency, whole numbers become float32, too
--1 -> 1
+torch.cat([angles.cos(), angles.sin()], dim=-1) -> torch.cat([angles.cos(), angles.sin()], dim=1)
     there are two axes
 """

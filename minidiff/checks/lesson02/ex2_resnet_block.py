@@ -189,7 +189,7 @@ size=skips[-1].shape[-2:] -> size=None
 """
 
 EQUIVALENT = """
--2 -> 2
+skips[-1].shape[-2:] -> skips[-1].shape[2:]
     there are four axes
 """
 

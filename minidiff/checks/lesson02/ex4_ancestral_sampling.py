@@ -152,7 +152,7 @@ torch.full((len(x),), t - 1, device=x.device) -> torch.full((len(x),), t - 1)
     differs on a GPU only, where the check says so
 zip(range(T, 0, -1), noises, strict=True) -> zip(range(T, 0, -1), noises)
     there are T noises
-True -> False
+zip(range(T, 0, -1), noises, strict=True) -> zip(range(T, 0, -1), noises, strict=False)
     there are T noises
 """
 

@@ -270,7 +270,7 @@ self.alpha_bars[self.t].float() -> self.alpha_bars[self.t]
     xt in float64 is right, too
 zip(self.t, self.eps, strict=True) -> zip(self.t, self.eps)
     they are equally long
-True -> False
+zip(self.t, self.eps, strict=True) -> zip(self.t, self.eps, strict=False)
     they are equally long
 (predictor(self.xt, self.t) - self.eps).square().flatten(1).mean(1) -> (predictor(self.xt, self.t) - self.eps).square().flatten(1)
     all samples have as many pixels, so the mean of their means is the mean of all

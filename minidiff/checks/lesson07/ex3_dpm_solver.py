@@ -8,7 +8,7 @@ from minidiff.checks.lesson07 import sampler_cases, the_end, with_start  # noqa:
 EQUIVALENT = """
 zip(ts[:-1], ts[1:], strict=True) -> zip(ts[:-1], ts[1:])
     both lists are equally long
-True -> False
+zip(ts[:-1], ts[1:], strict=True) -> zip(ts[:-1], ts[1:], strict=False)
     the two lists of zip are equally long
 """
 

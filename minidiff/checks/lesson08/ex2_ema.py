@@ -100,7 +100,7 @@ min(most, (1 + n) / (10 + n)) -> min((1 + n) / (10 + n), most)
     the smaller of two is the same in either order
 zip(average, weights, strict=True) -> zip(average, weights)
     both lists are equally long
-True -> False
+zip(average, weights, strict=True) -> zip(average, weights, strict=False)
     the two lists of zip are equally long
 """
 

@@ -1,0 +1,134 @@
+"""3.3 the loss of a VAE: distortion and rate."""
+
+from types import SimpleNamespace
+
+import torch
+import torch.nn.functional as F
+
+from minidiff.checks import Case
+from minidiff.checks.lesson03 import posterior
+from minidiff.checks.parts import uniform, whole
+from minidiff.train.objectives import VAEObjective
+from minidiff.vae import Gaussian
+
+LEARNS = ("reconstruction", "mean", "logvar")
+
+
+def cases(g):
+    found = []
+    for b, height, width in ((3, 8, 16), (2, 24, 8), (5, 8, 8)):
+        x, y = uniform(g, -1, 1, 2, b, 3, height, width, dtype=torch.float32)
+        mean, logvar, _ = posterior(g, b, whole(g, 2, 5), height // 4, width // 4, dtype=torch.float32)
+        found.append(Case("vae_loss", (x, y, mean, logvar, uniform(g, 0.1, 0.9))))
+    return found
+
+
+def with_distortion(distortion):
+    """A wrong loss, from what it makes of the reconstruction and the picture."""
+
+    def wrong(x, reconstruction, mean, logvar, kl_weight):
+        rate = (mean**2 + logvar.exp() - 1 - logvar).mean() / 2
+        return distortion(reconstruction, x) + kl_weight * rate
+
+    return wrong
+
+
+HINTS = """
+Two parts. The first compares x with its reconstruction: two means over everything, added up.
+
+The second is the KL of exercise 3.2, for each sample; from there to one number per number of the latent.
+
+mean[0].numel() says how many numbers one latent has. The weight multiplies only the second part.
+
+What you return is a tensor without axes, so that .backward works on it: no .item here.
+"""
+
+MISTAKES = """
+kl_weight * rate -> rate
+    kl_weight is not used: the two parts would count the same.
+return error.abs().mean() + error.square().mean() + kl_weight * rate -> return kl_weight * (error.abs().mean() + error.square().mean()) + rate
+    The weight stands at the wrong part: it belongs to the KL, not to the distortion.
+return error.abs().mean() + error.square().mean() + kl_weight * rate -> return kl_weight * (error.abs().mean() + error.square().mean() + rate)
+    The weight multiplies the whole loss: it belongs to the KL alone.
+return error.abs().mean() + error.square().mean() -> return (1 - kl_weight) * (error.abs().mean() + error.square().mean())
+    You share out one weight between the two parts. Here the distortion always counts in full.
++ kl_weight * rate -> - kl_weight * rate
+    The KL is subtracted: then the loss falls as the latents run away from the standard normal distribution.
++ kl_weight * rate ->
+    The KL is missing: only the distortion counts in your loss.
+return error.abs().mean() + error.square().mean() + -> return
+    The distortion is missing: only the KL counts, and a VAE that forgets every picture would be perfect.
++ error.square().mean() ->
+    The distortion has the absolute difference only. The squared one, which punishes large errors, is missing.
+error.abs().mean() + ->
+    The distortion has the squared difference only. The absolute one, which keeps edges sharp, is missing.
+error.abs().mean() + error.square().mean() -> (error.abs().mean() + error.square().mean()) / 2
+    The distortion is half of what it should be: the two differences are added up, not averaged.
+vae_loss := with_distortion(F.smooth_l1_loss)
+    The smooth L1 loss is squared near 0 and absolute far away. Here both differences are taken everywhere, and added.
+error.square().mean() -> error.square().mean().sqrt()
+    You took a square root of the mean square; the mean square itself is asked for.
+error.square().mean() -> error.abs().mean() ** 2
+    You average the absolute difference and square that. Square each difference first: large ones count more.
+.mean() / 2  # -> .mean()  #
+    The KL is twice too large: it has a half in front.
+.mean() / 2  # -> .mean() / 2 * mean[0].numel()  #
+    The KL is that of a whole sample. Here it counts per number of the latent: else the weight would mean another thing
+    for each size of picture.
+.mean() / 2  # -> .sum() / 2  #
+    The KL is summed over the whole batch. It counts per number of the latent, and averaged over the samples.
+.mean() / 2  # -> .mean() / 2 * mean[0, 0].numel()  #
+    The KL is divided by the number of channels only: a latent has height and width too.
+.mean() / 2  # -> .mean() / 2 * mean.shape[1]  #
+    The KL is divided by the number of places only: each place holds several numbers, the channels.
+.mean() / 2  # -> .mean() / 2 * mean[0].numel() / x[0].numel()  #
+    The KL is divided by the numbers of a picture. It belongs to the latent, which has far fewer.
+.mean() / 2  # -> .mean() / 2 / len(x)  #
+    The KL is divided by the size of the batch twice: the mean over the batch has done it already.
+error.abs().mean() + error.square().mean() -> error.abs().sum() + error.square().sum()
+    The distortion is summed over all pixels: take the mean, or the loss depends on the size of the pictures.
+error.abs().mean() + error.square().mean() -> (error.abs() + error.square()).sum() / len(x)
+    The distortion is summed over the pixels of a picture: take the mean of them too, or the loss depends on the size
+    of the pictures.
+error.abs().mean() + error.square().mean() -> (error.abs() + error.square()).sum() / len(x) && .mean() / 2  # -> .mean() / 2 * mean[0].numel()  #
+    Both parts are summed over each sample, as many other projects do. Here they are means, over pixels and over the
+    numbers of the latent.
+error.abs().mean() + error.square().mean() + kl_weight * rate -> (error.abs().mean() + error.square().mean() + kl_weight * rate) * len(x)
+    Your loss grows with the batch: average over the samples, too.
+.mean() / 2  # -> .mean() / 2 * len(x)  #
+    The KL grows with the batch: average it over the samples, as the distortion is.
+.mean() / 2  # -> .flatten(1).mean(1) / 2  # && error.abs().mean() + error.square().mean() -> (error.abs() + error.square()).flatten(1).mean(1)
+    You gave a loss for each sample. Training needs one number: the mean over the batch.
+.mean() / 2  # -> .flatten(1).mean(1) / 2  #
+    The KL has a number for each sample, and so has your loss. Training needs one number: the mean over the batch.
+.mean() / 2  # -> .flatten(1).sum(1) / 2  #
+    The KL has a number for each sample, and so has your loss. Training needs one number: the mean over the batch, and
+    that per number of the latent.
+"""
+
+
+def as_in_training(x, reconstruction, mean, logvar, kl_weight):
+    """minidiff's own loss, with a model that says what we want it to say."""
+    model = SimpleNamespace(encode=lambda _: Gaussian(mean, logvar), decode=lambda _: reconstruction)
+    return VAEObjective(model, whole=0, kl=kl_weight)(torch.Generator(), x)
+
+
+RIGHT = """
+vae_loss := as_in_training
+vae_loss := lambda x, y, m, v, w: F.l1_loss(y, x) + F.mse_loss(y, x) + w * (m**2 + v.exp() - 1 - v).sum() / 2 / m.numel()
+"""
+
+EQUIVALENT = """
+x - reconstruction -> reconstruction - x
+    only its absolute value and its square are used
+"""
+
+WRONG = """
+error.abs().mean() -> 3 * error.abs().mean()
+kl_weight * rate -> (kl_weight * rate).item()
+error.abs().mean() + error.square().mean() + kl_weight * rate -> (error.abs().mean() + error.square().mean() + kl_weight * rate).item()
+kl_weight * rate -> kl_weight**2 * rate
+error = x - reconstruction -> error = x[:1] - reconstruction[:1]
+error = x - reconstruction -> error = x - reconstruction.detach()
+logvar.exp() - 1 -> logvar.detach().exp() - 1
+"""
