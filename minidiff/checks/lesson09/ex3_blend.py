@@ -66,8 +66,6 @@ return mask * x + -> return x +
     put_back adds noise in the part that is redrawn, too. That part has its own already.
 return mask * x + (1 -> return mask * (alpha * x + sigma * eps) + (1
     put_back noises the redrawn part. It is a state at this time already: leave it as it is.
-mask * x + (1 - mask) * (alpha * known + sigma * eps) -> alpha * (mask * x + (1 - mask) * known) + sigma * eps
-    put_back blends first and noises then. Only the known part is clean; the other one is a state at this time already.
 return mask * x + (1 -> mask = (mask > 0.5).to(mask)\n    return mask * x + (1
     put_back makes the mask hard. It may be soft: 0.3 is three parts redrawn and seven parts known.
 return mask * x + (1 -> mask = mask[:1]\n    return mask * x + (1

@@ -1,6 +1,7 @@
 """9.4 the canvas of outpainting."""
 
 import torch
+import torch.nn.functional as F
 
 from minidiff.checks import Case
 from minidiff.checks.parts import whole
@@ -27,10 +28,10 @@ The mask of the picture alone is False everywhere. Pad it with True by the same 
 How much is missing to a multiple of 8? In Python the remainder of a negative number is positive: try minus 13 modulo 8.
 """
 
-MISTAKES = r"""
+MISTAKES = """
 (left, right, top, bottom) -> (left, top, right, bottom)
-    The margins are in another order than you pass them on: agreed is left, top, right, bottom, and torch's pad wants both
-    sides of one axis first.
+    The margins are in another order than you pass them on: agreed is left, top, right, bottom, and torch's pad wants
+    both sides of one axis first.
 (left, right, top, bottom) -> (right, left, top, bottom)
     Left and right have changed places.
 (left, right, top, bottom) -> (left, right, bottom, top)
@@ -57,15 +58,15 @@ right += -(left -> 0 * -(left && bottom += -(top -> 0 * -(top
     The sides are no multiples of the number given: add what is missing at the right and at the bottom.
 right += -(left -> left += -(left && bottom += -(top -> top += -(top
     What is missing to a multiple was added at the left and at the top: agreed is right and bottom.
-right += -(left + width + right) % multiple -> extra = -(left + width + right) % multiple\n    left, right = left + extra // 2, right + extra - extra // 2 && bottom += -(top + height + bottom) % multiple -> extra = -(top + height + bottom) % multiple\n    top, bottom = top + extra // 2, bottom + extra - extra // 2
+canvas := padded(lambda l, t, r, b, wide, high: (l + wide // 2, t + high // 2, r + wide - wide // 2, b + high - high // 2))
     What is missing to a multiple was shared out between both sides: agreed is right and bottom alone.
 right += -(left -> right += multiple - (left && bottom += -(top -> bottom += multiple - (top
     Where a side fits already you add a whole multiple more.
 right += -(left -> right -= (left && bottom += -(top -> bottom -= (top
-    You cut off what is too much for a multiple. Add what is missing instead: the margins are what was asked for, at least.
+    You cut off what is too much for a multiple. Add what is missing instead: the margins are at least what was asked for.
 right += -(left -> right += (left && bottom += -(top -> bottom += (top
     You add the rest that is left over. What is missing to the next multiple is the multiple without that rest.
-right += -(left + width + right) % multiple -> right, bottom = right + -(top + height + bottom) % multiple, bottom + -(left + width + right) % multiple && bottom += -(top -> 0 * -(top
+canvas := padded(lambda l, t, r, b, wide, high: (l, t, r + high, b + wide))
     What is missing in the width was added to the height, and the other way round.
 bottom += -(top -> 0 * -(top
     The height is no multiple of the number given: add what is missing at the bottom.
@@ -102,13 +103,27 @@ right += -(left + width + right) % multiple -> right = -(-(left + width + right)
 canvas := by_slices
 """
 
-WRONG = r"""
+WRONG = """
 canvas := lambda pictures, *others: (pictures.clone(), torch.zeros(1, 1, *pictures.shape[2:]) > 0)
 F.pad(pictures, pads, mode="replicate"), F.pad -> F.pad(pictures, pads, mode="replicate"), 1.0 * F.pad
 pictures, pads, mode="replicate") -> pictures - pictures.mean((2, 3), keepdim=True), pads) + pictures.mean((2, 3), keepdim=True)
 F.pad(inside, pads, value=True) -> F.max_pool2d(F.pad(inside, pads, value=True).float(), 3, 1, 1) > 0
 mode="replicate"), F.pad(inside, pads, value=True) -> mode="replicate")
 """
+
+
+def padded(margins):
+    """A canvas, from all margins in the agreed order, given those asked for and how much is missing in both sides."""
+
+    def answer(pictures, given, multiple):
+        left, top, right, bottom = given
+        height, width = pictures.shape[2:]
+        missing = -(left + width + right) % multiple, -(top + height + bottom) % multiple
+        left, top, right, bottom = margins(*given, *missing)
+        pads, inside = (left, right, top, bottom), torch.zeros(1, 1, height, width, dtype=torch.bool)
+        return F.pad(pictures, pads, mode="replicate"), F.pad(inside, pads, value=True)
+
+    return answer
 
 
 def by_slices(pictures, margins, multiple):

@@ -85,7 +85,7 @@ return ratio * x -> return ratio**2 * x
 return ratio * x -> return (1 - alpha_s + alpha_t) * x
     The signal fades by the wrong factor: what brings one alpha to the other is a quotient.
 ratio = alpha_t / alpha_s -> ratio = 1 - alpha_s + alpha_t && (ratio * sigma_s) ** 2 -> sigma_s**2
-    The signal fades by the wrong factor: what brings one alpha to the other is a quotient. And the noise in x fades too.
+    The signal fades by the wrong factor: what brings one alpha to the other is a quotient. The noise in x fades, too.
 * x + math.sqrt( -> * x - math.sqrt(
     The noise has the wrong sign. The distribution is the same, but this is not the x that eps stands for.
 return ratio * x + math.sqrt(sigma_t**2 - (ratio * sigma_s) ** 2) * eps -> return ratio * x
