@@ -148,6 +148,15 @@ net(both, time, states) -> net(both, time[: len(x)], states)
 sampler(guided, -> heun(guided,
 """
 
+EQUIVALENT = """
+torch.full((len(both),), float(t) - 1, dtype=x.dtype, device=x.device) -> torch.full((len(both),), float(t) - 1, device=x.device)
+    times are whole numbers, which single precision holds, too
+torch.full((len(both),), float(t) - 1, dtype=x.dtype, device=x.device) -> torch.full((len(both),), float(t) - 1, dtype=x.dtype)
+    what a check gives is on the CPU, where tensors are made anyway
+float(t) -> t
+    torch.full takes a tensor of one number as well
+"""
+
 
 def two_calls(net, levels, to_x0, sampler, x, states, times, guidance):
     """A call of the network for each half."""
