@@ -81,7 +81,7 @@ torch.stack(out) -> torch.stack(out[::-1])
     {FIRST}
 film := lambda noises, frames: film(noises.roll(-1, 0), frames)
     {FIRST}
-film := lambda noises, frames: film(torch.stack([noises[0], noises[0].roll(1, -1)]), frames)
+film := lambda noises, frames: film(torch.stack([noises[0], noises[0].roll(7, -1)]), frames)
     {REACHED}
 angle.cos() * noises[k] + angle.sin() * -> (1 - u) * noises[k] + u *
     {SIZE}
