@@ -45,7 +45,8 @@ def cases(g):
         x = torch.randn(b, 4, 3, 5, generator=g, dtype=dtype)
         states = 2 * torch.randn(2 * b, 4, 3, generator=g, dtype=dtype)
         levels, step = _function(Discrete(betas(g, T)), "levels"), _function(sampler, sampler.__name__)
-        cases.append(Case("draw_latents", (net, levels, _function(prediction.to_x0, "to_x0"), step, x, states, times, uniform(g, 2, 4))))
+        to_x0 = _function(prediction.to_x0, "to_x0")
+        cases.append(Case("draw_latents", (net, levels, to_x0, step, x, states, times, uniform(g, 2, 4))))
     return cases
 
 
