@@ -81,11 +81,8 @@ def kinds(results):
     return [kind for field, kind in KINDS.items() if any(getattr(a, field) != getattr(b, field) for a, b in pairs)]
 
 
-def too_few(results):
-    return (
-        f"You only ever change this: {', '.join(kinds(results))}. Change at least three of these, depending on the "
-        "caption: objects, layout, size, style, place."
-    )
+def changed(results):
+    return f"You only ever change this: {', '.join(kinds(results))}."
 
 
 GRAMMAR = "Not all of them are captions of this world's grammar: try data.parse on what you give."
@@ -95,6 +92,7 @@ SCENE = """Some of your captions still describe the same picture: whoever turns 
 LESS = "Some of your captions only leave something out. They say less, but what they say is true."
 CLOSE = "Some captions have more than two words that are not in the original. Those are too easy."
 AGAIN = "The same caption does not always become the same: draw nothing at random."
+KIND = "Change at least three of these, depending on the caption: objects, layout, size, style, place."
 HASH = """Another start of Python would give other captions: the hash of a text is drawn anew each time. Take something
     else of the caption, such as its length."""
 
@@ -109,7 +107,7 @@ PROPERTIES = [
         " ".join(HASH.split()),
         lambda results: all(a[1] == b[1] for a, b in zip(results[::3], results[2::3], strict=True)),
     ),
-    (too_few, lambda results: len(kinds(results)) >= 3),
+    (KIND, lambda results: len(kinds(results)) >= 3, changed),
 ]
 
 

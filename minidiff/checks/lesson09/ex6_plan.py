@@ -52,24 +52,15 @@ def _down(times):
     return sum(s < t for t, s in zip(times, times[1:], strict=False))
 
 
-def _too_many(results):
+def _used(results):
     case, used = next((c, n) for c, result in results if (n := _down(result["times"])) > c.args[0])
-    return f"With {case.args[0]} calls your way uses {used}: each step down is one. Steps up are free."
+    return f"With {case.args[0]} calls your way uses {used}."
 
 
 def _reached(results):
     _, share, width = walked(results[0][1]["times"])
-    want = notebook()
-    head = f"{share:.2%} of the right pixels have the left one's shade, and {width:.3f} of the true width is left."
-    head += f" Wanted are {want['SHARE']:.0%} and {want['KEPT']}.\n"
-    if share < want["SHARE"]:
-        return head + "When, on the way down, is the shade decided, and when is the left pixel readable?"
-    return head + "The right shades, but too narrow: which of the rounds are not needed?"
-
-
-def _good(results):
-    _, share, width = walked(results[0][1]["times"])
-    return share >= notebook()["SHARE"] and width >= notebook()["KEPT"]
+    wanted = f"Wanted are {notebook()['SHARE']:.0%} and {notebook()['KEPT']}."
+    return f"{share:.2%} of the right pixels have the left one's shade, {width:.3f} of the true width is left. {wanted}"
 
 
 NUMBERS = "my_times should give a list of numbers, or a tensor of them."
@@ -77,6 +68,9 @@ ENDS = "The way has to begin at 1000, in pure noise, and to end at 0, where the 
 WHOLE = "Some of your times are no whole numbers."
 RANGE = "Between its ends a way stays above 0, and goes up to 1000 at most."
 TWICE = "One of your times follows itself: that step goes nowhere, neither down nor up."
+MANY = "Your way uses too many calls: each step down is one, steps up are free."
+SHADE = "When, on the way down, is the shade decided, and when is the left pixel readable?"
+NARROW = "The right shades, but too narrow: which of the rounds are not needed?"
 LONG = "Your way has too many times: a single step up goes as far as several."
 PROPERTIES = [
     (NUMBERS, _each(lambda times, calls: len(times) > 1)),
@@ -85,8 +79,9 @@ PROPERTIES = [
     (RANGE, _each(lambda times, calls: all(0 < t <= 1000 for t in times[:-1]))),
     (TWICE, _each(lambda times, calls: all(t != s for t, s in zip(times, times[1:], strict=False)))),
     (LONG, _each(lambda times, calls: len(times) <= notebook()["LONGEST"])),
-    (_too_many, _each(lambda times, calls: _down(times) <= calls)),
-    (_reached, _good),
+    (MANY, _each(lambda times, calls: _down(times) <= calls), _used),
+    (SHADE, lambda results: walked(results[0][1]["times"])[1] >= notebook()["SHARE"], _reached),
+    (NARROW, lambda results: walked(results[0][1]["times"])[2] >= notebook()["KEPT"], _reached),
 ]
 
 MISTAKES = f"""
