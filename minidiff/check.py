@@ -206,10 +206,9 @@ def _nothing(attempt):
 def _unfinished(case, attempt):
     if attempt.printed:
         return "not right yet", f"{case.name} prints something and returns nothing: return it instead"
-    what = "prints" if case.printed else "gives"
-    return "to do", f"{case.name} {what} nothing yet: it is unfinished" + ", or a `return` is missing" * (
-        what == "gives"
-    )
+    if case.printed:
+        return "to do", f"{case.name} prints nothing yet: it is unfinished"
+    return "to do", f"{case.name} gives nothing yet: it is unfinished, or a `return` is missing"
 
 
 def _is(mistake, exercise, attempts):
