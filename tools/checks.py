@@ -5,8 +5,8 @@ python tools/checks.py 1.2 5      these exercises, and all of these lessons, cha
 python tools/checks.py --all      everything: minutes
 python tools/checks.py 1.2 --show also prints what each answer is told
 
-For each exercise, with 20 seeds: the solution and its other right answers pass, each named mistake gets its own
-sentence, other wrong answers are rejected; with 3 seeds: mechanical mutants of the solution are rejected, unless they
+For each exercise, with 20 seeds (or `--seeds`, which is kept beside the result): the solution and its other right
+answers pass, each named mistake gets its own sentence, other wrong answers are rejected; with 3 seeds: mechanical mutants of the solution are rejected, unless they
 are listed as equivalent, and the answers in tests/answers.jsonl, written without knowledge of the checks, are judged as
 they should.
 """
@@ -23,7 +23,7 @@ import os
 import re
 import sys
 import textwrap
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -240,7 +240,7 @@ def kinds(number):
             yield kind, answer["label"], lambda given=given: executed(*given), FEW, test
 
 
-def sweep(number, share=1.0, show=False):
+def sweep(number, share=1.0, show=False, most=SEEDS):
     """(how many of each kind were tried, [what failed]): a seeded share of all that is known of an exercise."""
     torch.set_num_threads(1)
     counts, failed = {}, []
@@ -258,7 +258,7 @@ def sweep(number, share=1.0, show=False):
                 continue
             names = every()[number].solution.names
             answers = dict(zip(names, answers.values(), strict=True))
-            for seed in range(seeds if share == 1 else 1):
+            for seed in range(min(seeds, most) if share == 1 else 1):
                 result = tried(number, answers, seed)
                 if show and seed == 0:
                     print(f"{number} {kind}: {label}\n    {result.status}: {result.message}\n")
@@ -280,6 +280,11 @@ def digest(number):
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
+def write(results):
+    results = {number: results[number] for number in every() if number in results}
+    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
 def kept():
     return json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {}
 
@@ -288,6 +293,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", nargs="*", help="exercises such as 1.2, lessons such as 1")
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="at most so many for each answer (%(default)s)")
     parser.add_argument("--show", action="store_true", help="print what each answer is told")
     args = parser.parse_args()
 
@@ -297,16 +303,16 @@ def main():
     numbers = list(every()) if args.all else asked if args.which else stale
     failed, results = [], {number: before[number] for number in every() if number in before}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        jobs = {number: pool.submit(sweep, number, show=args.show) for number in numbers}
-        for number, job in tqdm(jobs.items(), unit="exercise"):
-            counts, wrong = job.result()
+        longest = sorted(numbers, key=lambda number: -len(every()[number].mistakes))
+        jobs = {pool.submit(sweep, n, show=args.show, most=args.seeds): n for n in longest}
+        for job in tqdm(as_completed(jobs), total=len(jobs), unit="exercise"):
+            number, (counts, wrong) = jobs[job], job.result()
             failed += wrong
             results.pop(number, None)
             if not wrong:
-                results[number] = {"hash": digest(number), **counts}
+                results[number] = {"hash": digest(number), "seeds": args.seeds, **counts}
+            write(results)
     print("\n".join(failed))
-    results = {number: results[number] for number in every() if number in results}
-    RESULT.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     README.write_text(PLACE.sub(lambda place: place[1] + counted(results) + place[2], text), encoding="utf-8")
     print(counted(results), f"{len(failed)} failed")

@@ -4,7 +4,6 @@ import contextlib
 import copy
 import inspect
 import io
-import itertools
 import random
 import signal
 import sysconfig
@@ -85,7 +84,7 @@ def call(answers, case, seed=None) -> Attempt:
     else:
         attempt.printed = paper.count
     if not attempt.stopped:
-        attempt.misdeed = _changed(parameters(answers, case), (*made_with, *args), (*case.made_with, *case.args))
+        attempt.misdeed = _changed(answers, case, (*made_with, *args))
     return attempt
 
 
@@ -114,14 +113,16 @@ def made(answers, case, made_with, args):
     return member(*args) if callable(member) else member
 
 
-def _changed(names, after, before):
+def _changed(answers, case, after):
     """Which of the arguments are others after the call, in words, or ""."""
-    for name, changed, was in itertools.zip_longest(names, after, before):
+    for i, (changed, was) in enumerate(zip(after, (*case.made_with, *case.args), strict=True)):
         if difference(changed, was, 0, why=False):
+            names = parameters(answers, case)
+            name = names[i] if i < len(names) else "what"
             better = {torch.Tensor: "make a new tensor (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"}
             better |= {list: "work on a copy, list(...)", dict: "work on a copy, dict(...)"}
             kind = next((kind for kind in better if isinstance(was, kind)), None)
-            return f"changes {name or 'what'}, which it is given: {better.get(kind, 'leave it as it is')}"
+            return f"changes {name}, which it is given: {better.get(kind, 'leave it as it is')}"
     return ""
 
 
