@@ -6,9 +6,9 @@ python tools/checks.py --all      everything: minutes
 python tools/checks.py 1.2 --show also prints what each answer is told
 
 For each exercise, with 20 seeds (or `--seeds`, which is kept beside the result): the solution and its other right
-answers pass, each named mistake gets its own sentence, other wrong answers are rejected; with 3 seeds: mechanical mutants of the solution are rejected, unless they
-are listed as equivalent, and the answers in tests/answers.jsonl, written without knowledge of the checks, are judged as
-they should.
+answers pass, each named mistake gets its own sentence, other wrong answers are rejected. With 3 seeds: mechanical
+mutants of the solution are rejected, unless they are listed as equivalent, and the answers in tests/answers.jsonl,
+written without knowledge of the checks, are judged as they should.
 """
 
 import argparse
