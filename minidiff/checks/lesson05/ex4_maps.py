@@ -146,6 +146,10 @@ attention_maps := by_replacing_forward
 """
 
 EQUIVALENT = """
+k.transpose(-1, -2) -> k.transpose(-2, -1)
+    which of two axes is named first makes no difference when they are swapped
+k.transpose(-1, -2) -> k.transpose(-1, 2)
+    the last axis but one of four is axis 2
 y.unflatten(-1, (layer.heads, -1)).transpose(1, 2) -> y.unflatten(-1, (layer.heads, -1)).transpose(2, 1)
     which of two axes is named first makes no difference when they are swapped
 """

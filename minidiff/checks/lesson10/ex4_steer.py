@@ -98,6 +98,6 @@ states = [*skips, middle] -> states = [*skips, middle]; skips.append(middle)
 EQUIVALENT = """
 zip(states, residuals, strict=True) -> zip(states, residuals)
     the lists are equally long, as the text says
-True -> False
+zip(states, residuals, strict=True) -> zip(states, residuals, strict=False)
     the lists are equally long, as the text says
 """
