@@ -56,10 +56,10 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 
-# What is one worker's, and in which order, says tests/conftest.py.
+# A file of tests, as a notebook, is one worker's; in the order of tests/conftest.py, not by how many tests there are.
 test: export MINIDIFF_SCALE = test
 test: lint browser ## lint, then run every test and every notebook at test scale
-	$(PYTEST) --dist loadgroup --no-loadscope-reorder
+	$(PYTEST) --dist loadfile --no-loadscope-reorder
 
 quick: export MINIDIFF_SCALE = test
 quick: lint ## lint, then run what is fast: no notebook, no browser

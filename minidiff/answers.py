@@ -144,7 +144,11 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def _source(value: object) -> str:
     f = _functions(value)[0]
     if not inspect.isclass(value):
-        return textwrap.dedent(inspect.getsource(f))
+        text = textwrap.dedent(inspect.getsource(f))
+        node = ast.parse(text).body[0]  # of a lambda: the whole line, which may call something, such as check
+        if isinstance(node, ast.FunctionDef) or isinstance(getattr(node, "value", None), ast.Lambda):
+            return text
+        raise ValueError(f"{value.__name__} is not defined by itself")
     lines = linecache.getlines(f.__code__.co_filename)  # inspect finds no class of a notebook
     first = max(i for i, line in enumerate(lines) if re.match(rf"class {value.__name__}\b", line))
     while first and lines[first - 1].startswith("@"):

@@ -40,12 +40,6 @@ def browser():
         browser.close()
 
 
-def pytest_itemcollected(item):
-    """What `--dist loadgroup` gives to one worker: a file, whose fixtures are made once; a lesson, or an exercise."""
-    if item.path.name not in ("test_browser.py", "test_exercises.py"):
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config, items):
     """Lessons in the browser, which take longest, come first, so that at the end no worker waits long for another.

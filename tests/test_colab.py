@@ -80,7 +80,7 @@ def run(room, *cells, **variables):
     path = room / "notebook.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells]), path)
     outer = {name: value for name, value in os.environ.items() if not name.startswith(("MINIDIFF_", "PYTHON"))}
-    inner = {"PYTHONPATH": str(room / "stub"), "PIP_NO_INDEX": "1", **variables}
+    inner = {"PYTHONPATH": str(room / "stub"), "PIP_NO_INDEX": "1", "MINIDIFF_HOME": str(room / "home"), **variables}
     command = [room / ".venv" / "bin" / "python", "-c", RUN, path]
     subprocess.run(command, cwd=room, env=outer | inner, check=True, timeout=600)
     for cell in nbformat.read(path, as_version=4).cells:

@@ -424,3 +424,17 @@ def test_it_is_shown(full):
     page = shown[1][0]["text/html"]
     assert shown[0] == tuple(drawn) and page.count("✓") == page.count("#009E73") == len(drawn.called)
     assert repr(drawn) in page and "5.2 multi_head" in page
+
+
+def test_a_lambda_inside_a_call_is_not_kept_for_that_call_would_run_again(home):
+    ran = []
+    namespace = {"__name__": "__main__", "keep": keep, "ran": ran}
+    lines = [
+        'ran.append(keep("1.2", {"snr_db": lambda a: a}))',
+        "snr_db = lambda a: 2 * a",
+        'keep("1.3", {"snr_db": snr_db})',
+    ]
+    source = "\n".join(lines)
+    linecache.cache["<call>"] = len(source), None, source.splitlines(True), "<call>"
+    exec(compile(source, "<call>", "exec"), namespace)
+    assert ran == [None] and list(kept()) == ["1.3"]
