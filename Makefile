@@ -65,11 +65,11 @@ quick: export MINIDIFF_SCALE = test
 quick: lint ## lint, then run what is fast: no notebook, no browser
 	$(PYTEST) --dist worksteal tests -m "not slow"
 
-notebooks: export MINIDIFF_SCALE = laptop
 checks: $(STAMP) ## try all that is known to be right or wrong on the checks of exercises that changed
 	$(PY) tools/checks.py
 	$(PY) tools/alternatives.py
 
+notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
 	$(PY) tools/notebooks.py
 
