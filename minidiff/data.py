@@ -104,7 +104,8 @@ class World:
     """What scenes are made of: `objects`, `places`, and how often there is a `style`, a `pair`, of one object a
     `position` or a `size` (0 to 1).
 
-    `noise` is the share of training captions that are not right, or not all of the caption: `Scene.noisy_caption`.
+    `often` are objects and styles that come twice as often as others. `noise` is the share of training captions that
+    are not right, or not all of the caption: `Scene.noisy_caption`.
     """
 
     objects: tuple[str, ...] = tuple(OBJECTS)
@@ -114,6 +115,7 @@ class World:
     size: float = 0.5
     pair: float = 0.5
     noise: float = 0.25
+    often: tuple[str, ...] = ()
 
 
 FULL = World()
@@ -390,10 +392,11 @@ def random_spec(rng: np.random.RandomState, world: World = FULL, held_out: bool 
     def pick(phrases, p: float = 1.0) -> str | None:
         return phrases[rng.randint(len(phrases))] if rng.uniform() < p else None
 
+    styles, objects = ((*names, *(name for name in names if name in world.often)) for names in (STYLES, world.objects))
     while True:
-        style, place, first = pick(STYLES, world.style), pick(world.places), pick(world.objects)
+        style, place, first = pick(styles, world.style), pick(world.places), pick(objects)
         if rng.uniform() < world.pair:
-            second = pick([name for name in world.objects if name != first])
+            second = pick([name for name in objects if name != first])
             spec = Spec((first, second), place, where=pick(RELATIONS), style=style)
         else:
             spec = Spec(

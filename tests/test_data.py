@@ -1,10 +1,12 @@
 """Scenes: what the captions promise is in the picture, and a seed means the same everywhere."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from minidiff import data
-from minidiff.data import EVAL_SEED, FULL, HELD_OUT, SMALL, Scene, World, parse, scene
+from minidiff.data import EVAL_SEED, FULL, HELD_OUT, OBJECTS, SMALL, Scene, World, parse, scene
 from minidiff.tokenizer import Tokenizer
 
 
@@ -61,6 +63,14 @@ def test_a_world_says_how_often(world):
     }
     for name, share in shares.items():
         assert abs(share - getattr(world, name)) < 0.035, name  #  three standard errors, and what held-out ones lack
+
+
+def test_a_world_draws_some_things_twice_as_often():
+    specs = [scene(seed, World(style=1.0, often=("fox", "pixel art"))).spec for seed in range(4000)]
+    styles = Counter(spec.style for spec in specs)
+    assert abs(styles["pixel art"] / len(specs) - 1 / 2) < 0.025  # three standard errors
+    objects = Counter(name for spec in specs for name in spec.objects)
+    assert abs(objects["fox"] / objects.total() - 2 / (len(OBJECTS) + 1)) < 0.006
 
 
 @pytest.mark.slow

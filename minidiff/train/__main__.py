@@ -47,7 +47,7 @@ LIMITS = {"vae": 8, "clip": 4, "judge": 1, "unet": 20, "controlnet": 9}
 
 # options that are settings, and options that a run is known by, in its card
 SETTINGS = ("steps", "batch", "lr", "warmup", "ema", "seed", "every")
-SAME = ("scenes", "world", "noise", "style", "size", "hint", "lock_text", "tune_text")
+SAME = ("scenes", "world", "noise", "style", "size", "often", "hint", "lock_text", "tune_text")
 
 HINT_EMBEDDING = {"conditioning_embedding_out_channels": (16, 32, 64, 96)}  # so that a ControlNet is within its limit
 
@@ -83,6 +83,15 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
             add("--noise", type=share, default=data.FULL.noise, help="share of captions that are wrong")
             add("--style", type=share, help="share of pictures with a style, if not the world's")
             add("--size", type=share, help="share of single objects that are small or big")
+            known = (*data.OBJECTS, *data.STYLES)
+            add(
+                "--often",
+                nargs="+",
+                default=[],
+                choices=known,
+                metavar="NAME",
+                help="objects, styles to see twice as often",
+            )
         if name == "clip":
             add("--lock-text", action="store_true", help="leave the text transformer as it is in --init")
         if name == "unet":
@@ -160,6 +169,7 @@ def build(args: argparse.Namespace, settings: Settings) -> Objective:
 
     vae, clip = load(VAE, args.weights / "vae.safetensors"), load(CLIP, args.weights / "clip.safetensors")
     shares = {name: getattr(args, name) for name in ("noise", "style", "size") if getattr(args, name) is not None}
+    shares["often"] = tuple(args.often)
     world = replace({"full": data.FULL, "small": data.SMALL}[args.world], **shares)
     judge = load(Judge, WEIGHTS / "judge.safetensors")
     tokenizer, cache = Tokenizer.load(args.weights), args.out / "latents.safetensors"
