@@ -84,14 +84,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
             add("--style", type=share, help="share of pictures with a style, if not the world's")
             add("--size", type=share, help="share of single objects that are small or big")
             known = (*data.OBJECTS, *data.STYLES)
-            add(
-                "--often",
-                nargs="+",
-                default=[],
-                choices=known,
-                metavar="NAME",
-                help="objects, styles to see twice as often",
-            )
+            add("--often", nargs="+", default=[], choices=known, metavar="NAME", help="to be seen twice as often")
         if name == "clip":
             add("--lock-text", action="store_true", help="leave the text transformer as it is in --init")
         if name == "unet":
