@@ -21,7 +21,7 @@ from minidiff.pictures import on_white, painted, read
 # Their pattern of a setting, and their names of samplers; another sampler keeps its own.
 SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 SAMPLERS = {"ddim": "DDIM", "ddpm": "DDPM", "euler": "Euler", "euler_ancestral": "Euler a", "heun": "Heun"}
-SAMPLERS |= {"dpmpp_2m": "DPM++ 2M", "plms": "PLMS"}
+SAMPLERS |= {"dpmpp_2m": "DPM++ 2M", "plms": "PLMS", "consistency": "LCM"}
 
 
 def texts(pipe, images: list[Image.Image], prompt, negative_prompt="", *, steps, guidance, seed, **more) -> list[str]:

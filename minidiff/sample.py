@@ -117,6 +117,19 @@ def dpmpp_2m(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, gener
         yield x
 
 
+def consistency(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None) -> States:
+    """x_s = alpha_s x_0 + sigma_s noise: a guess of the clean data, then fresh noise of the next time.
+
+    Song et al. 2023 (arXiv:2303.01469) alg. 1. For a network that was trained by consistency distillation, whose guess
+    is right in one call; 1 to 4 steps are meant. Diffusers' LCMScheduler is the same but for a trace of x in x_0.
+    """
+    for t, _, _, _, alpha_s, sigma_s in _steps(schedule, ts):
+        x = alpha_s * denoise(x, t)
+        if sigma_s > 0:
+            x = x + sigma_s * noise_like(x, generator)
+        yield x
+
+
 # Adams-Bashforth coefficients of orders 1 to 4, newest first
 _AB = (1,), (3 / 2, -1 / 2), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24)
 
@@ -146,4 +159,4 @@ def plms(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator
 
 
 # name -> sampler, for everything that offers, tests or measures them all
-SAMPLERS = {f.__name__: f for f in (ddim, ddpm, euler, euler_ancestral, heun, dpmpp_2m, plms)}
+SAMPLERS = {f.__name__: f for f in (ddim, ddpm, euler, euler_ancestral, heun, dpmpp_2m, plms, consistency)}

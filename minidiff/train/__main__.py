@@ -1,4 +1,4 @@
-"""python -m minidiff.train vae|clip|judge|unet|controlnet"""
+"""python -m minidiff.train vae|clip|judge|unet|consistency|controlnet"""
 
 import argparse
 import copy
@@ -23,6 +23,7 @@ from minidiff.train import Objective, Settings, accelerator, sample_generators, 
 from minidiff.train.objectives import (
     HINTS,
     CLIPObjective,
+    ConsistencyObjective,
     ControlNetObjective,
     JudgeObjective,
     TextUNetObjective,
@@ -39,15 +40,16 @@ DEFAULTS = {
     "clip": Settings(steps=3000, batch=128, lr=1e-3, weight_decay=0.1),
     "judge": Settings(steps=6000, batch=64, lr=2e-3),
     "unet": Settings(steps=40000, batch=64, lr=1e-3),
+    "consistency": Settings(steps=2000, batch=24, lr=3e-4),
     "controlnet": Settings(steps=4000, batch=32, lr=1e-3),
 }
 
 # model -> MB (2**20 bytes) that its weights may have in half precision, to be shipped
-LIMITS = {"vae": 8, "clip": 4, "judge": 1, "unet": 20, "controlnet": 9}
+LIMITS = {"vae": 8, "clip": 4, "judge": 1, "unet": 20, "consistency": 20, "controlnet": 9}
 
 # options that are settings, and options that a run is known by, in its card
 SETTINGS = ("steps", "batch", "lr", "warmup", "ema", "seed", "every")
-SAME = ("scenes", "world", "noise", "style", "size", "often", "hint", "lock_text", "tune_text")
+SAME = ("scenes", "world", "noise", "style", "size", "often", "hint", "lock_text", "tune_text", "guidance", "grid")
 
 HINT_EMBEDDING = {"conditioning_embedding_out_channels": (16, 32, 64, 96)}  # so that a ControlNet is within its limit
 
@@ -76,7 +78,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         add("--parts", type=count, default=1, help="that a batch is done in, to save memory")
         add("--device", help="cpu, cuda or mps; the best there is, if not given")
 
-        if name in ("unet", "controlnet"):
+        if name in ("unet", "consistency", "controlnet"):
             add("--weights", type=Path, default=WEIGHTS, help="folder of the models it works with")
             add("--scenes", type=count, default=30000, help="how many scenes to learn from")
             add("--world", choices=("full", "small"), default="full")
@@ -89,6 +91,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
             add("--lock-text", action="store_true", help="leave the text transformer as it is in --init")
         if name == "unet":
             add("--tune-text", action="store_true", help="train its text encoder too, and write clip.safetensors")
+        if name == "consistency":
+            add("--guidance", type=number(float, 0, 100), default=4.0, help="the teacher's, which is folded in")
+            add("--grid", type=number(int, 1, 1000), default=25, help="the teacher's steps from noise to data")
         if name == "controlnet":
             add("--hint", choices=HINTS, default="lines", help="line art and edges, or the objects' boxes")
     return parser.parse_args(argv)
@@ -174,6 +179,10 @@ def build(args: argparse.Namespace, settings: Settings) -> Objective:
 
     unet = load(UNet, args.weights / "unet.safetensors")
     check_fit(unet, vae, clip.text_model)
+    if args.model == "consistency":
+        model = begin(args, UNet, unet.config, lambda config: copy.deepcopy(unet))
+        return ConsistencyObjective(model, unet, args.guidance, args.grid, *frozen)
+
     own = {field.name for field in fields(ControlNetConfig)} - {field.name for field in fields(UNetConfig)}
     if alien := [change for change in args.config if change.partition("=")[0] not in own]:
         raise ValueError(f"--config has {alien[0]!r}, expected {' or '.join(sorted(own))}: the rest is the U-Net's")
