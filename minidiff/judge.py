@@ -23,6 +23,7 @@ from minidiff.data import EVAL_SEED, OBJECTS, PLACES, POSITIONS, SIZES, STYLES, 
 from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.sample import SAMPLERS
 from minidiff.show import to_pil, to_tensor
+from minidiff.unet import UNet
 from minidiff.vae import VAE
 
 # What it tells apart. A pair is read from left to right or from top to bottom, so the order holds the relation.
@@ -242,12 +243,27 @@ def to_bytes(picture: Tensor) -> np.ndarray:
     return np.asarray(to_pil(picture[None])[0])
 
 
-def table(rows: list[tuple]) -> str:
-    """Rows of `measure` as Markdown."""
+def interval(share: float, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (0 to 1) that was counted in n: where the true one is, but for 1 time in 20."""
+    z = 1.96
+    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+
+
+def table(rows: list[tuple], n: int) -> str:
+    """Rows of `measure`, n prompts of each kind, as Markdown; behind each share, 95 % intervals."""
+
+    def cell(name: str, value: float | None) -> str:
+        if value is None:
+            return ""
+        if not name.endswith("%"):
+            return f"{value:.{1 if 'dB' in name or 'points' in name else 2}f}"
+        low, high = (100 * end for end in interval(value / 100, n))
+        return f"{value:.1f} ({low:.1f} to {high:.1f})"
+
     lines = ["| measure | aim | drawn | real, through the VAE | real |", "|---|---|---|---|---|"]
     for name, aim, *values in rows:
-        digits = 1 if "%" in name or "dB" in name or "points" in name else 2
-        lines.append(f"| {name} | {aim} | {' | '.join('' if v is None else f'{v:.{digits}f}' for v in values)} |")
+        lines.append(f"| {name} | {aim} | {' | '.join(cell(name, value) for value in values)} |")
     return "\n".join(lines)
 
 
@@ -263,17 +279,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--guidance", type=number(float, 0, 100), default=4.0)
     parser.add_argument("--sampler", choices=SAMPLERS, default="ddim")
     parser.add_argument("--weights", default="openmoji", metavar="FOLDER", help="whose pictures")
+    parser.add_argument("--unet", type=Path, metavar="FILE", help="another U-Net than the one among the weights")
     parser.add_argument("--judge", type=Path, default=WEIGHTS / "judge.safetensors", help="whose word")
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
     args = parser.parse_args(argv)
 
     pipe = StableDiffusion.from_pretrained(args.weights, device=args.device)
     judge = load(Judge, args.judge, pipe.device)
+    if args.unet:
+        pipe.unet = load(UNet, args.unet, pipe.device)
     options = {"steps": args.steps, "guidance": args.guidance, "sampler": SAMPLERS[args.sampler]}
     print(
         f"{args.n} prompts of each kind, seed {args.seed}; {args.sampler}, {args.steps} steps, guidance {args.guidance}"
     )
-    print(table(measure(pipe, judge, args.n, args.seed, **options)))
+    print(table(measure(pipe, judge, args.n, args.seed, **options), args.n))
 
 
 if __name__ == "__main__":

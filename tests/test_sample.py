@@ -13,7 +13,7 @@ import torch
 from minidiff import sample
 from minidiff.convert import with_sampler
 from minidiff.denoise import EPS, FLOW, V, denoiser
-from minidiff.sample import SAMPLERS, ddim, ddpm, dpmpp_2m, euler, euler_ancestral, heun, plms
+from minidiff.sample import SAMPLERS, consistency, ddim, ddpm, dpmpp_2m, euler, euler_ancestral, heun, plms
 from minidiff.schedule import (
     EDM,
     Discrete,
@@ -212,13 +212,14 @@ def test_order_of_convergence(problem, name):
 
 @EACH
 def test_normal_data_come_back_from_noise(sampler):
-    """In 200 steps, by the optimal denoiser of N(1, 0.25)."""
+    """In 200 steps, by the optimal denoiser of N(1, 0.25), or by its consistency function: where the ODE ends."""
     schedule = Discrete(zero_terminal_snr(cosine_betas()))
     x = torch.randn(20_000, generator=seeded(), dtype=torch.float64)
 
     def denoise(x, t):
         alpha, sigma = schedule(t)
-        return 1 + alpha * 0.25 / (alpha**2 * 0.25 + sigma**2) * (x - alpha)
+        var = alpha**2 * 0.25 + sigma**2
+        return 1 + (0.5 / var**0.5 if sampler is consistency else alpha * 0.25 / var) * (x - alpha)
 
     *_, end = sampler(denoise, x, schedule, trailing(1000, 200), generator=seeded(1))
     assert end.mean().item() == pytest.approx(1, abs=0.05) and end.std().item() == pytest.approx(0.5, rel=0.05)

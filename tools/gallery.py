@@ -113,18 +113,34 @@ def control(pipe: StableDiffusion) -> tuple[list[Image.Image], list[str]]:
     return pictures, captions
 
 
+def moving(pipe: StableDiffusion, path: Path) -> None:
+    """Noise becoming eight drawings: the states, decoded, five a second; the pictures stay for three seconds.
+
+    A WebP of 256 x 256 pixels a picture, which browsers play; a GIF would have to do with 256 colours.
+    """
+    prompts = PROMPTS[:8]
+    drawing = pipe.draw(prompts)
+    states = [grid(drawing.images(), 4, prompts, size=256)]
+    for _ in drawing:
+        states.append(grid(drawing.images(), 4, prompts, size=256))
+    hold = [200] * (len(states) - 1) + [3000]
+    states[0].save(path, save_all=True, append_images=states[1:], duration=hold, loop=0, quality=70, method=6)
+    print(path)
+
+
 def main():
     pipe = StableDiffusion.from_pretrained("openmoji")
+    moving(pipe, DOCS / "moving.webp")
 
-    def save(name, pictures, captions, columns):
-        sheet = grid(pictures, columns, captions)
+    def save(name, pictures, captions, columns, size=None):
+        sheet = grid(pictures, columns, captions, size)
         sheet.quantize(256, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)  # a third of the bytes
         print(DOCS / name)
 
-    def draw(name, prompts, seeds, captions, columns):
-        save(name, pipe(prompts, seed=seeds), captions, columns)
+    def draw(name, prompts, seeds, captions, columns, size=None):
+        save(name, pipe(prompts, seed=seeds), captions, columns, size)
 
-    draw("gallery.png", PROMPTS, 0, PROMPTS, columns=6)
+    draw("gallery.png", PROMPTS, 0, PROMPTS, columns=6, size=256)
     many = [prompt for prompt in ONE_PROMPT for _ in range(6)]
     draw("seeds.png", many, [*range(6)] * 2, [f"seed {i}" for i in range(6)] * 2, columns=6)
     draw("changes.png", CHANGES, [7] * len(CHANGES), CHANGES, columns=6)
