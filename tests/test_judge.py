@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from minidiff import data, judge
-from minidiff.data import EVAL_SEED, Scene, parse, scene
+from minidiff.data import EVAL_SEED, Scene, parse
 from minidiff.judge import (
     Judge,
     adherence,
@@ -13,6 +13,7 @@ from minidiff.judge import (
     edge_f1,
     edge_map,
     frechet,
+    interval,
     labels,
     measure,
     prompts,
@@ -141,13 +142,26 @@ def test_the_table_shows_the_fault(shipped):
     assert rows["two objects: points lost at guidance 1"][0] > 50
     drawn, real = rows["Fréchet distance to other real scenes"]
     assert drawn > 1.1 * real, "80 pictures are few: most of either distance is chance"
-    text = table([("a, %", "at least 1", 1.23, None, 2.0)])
-    assert text.splitlines()[-1] == "| a, % | at least 1 | 1.2 |  | 2.0 |"
+    text = table([("a, %", "at least 1", 80.0, None, 100.0), ("b, dB", "", None, 2.0, None)], 10)
+    assert text.splitlines()[-2:] == [
+        "| a, % | at least 1 | 80.0 (49.0 to 94.3) |  | 100.0 (72.2 to 100.0) |",  # Wilson's, as tables give it
+        "| b, dB |  |  | 2.0 |  |",
+    ]
 
 
-def test_the_judge_reads_real_scenes(shipped):
-    shown = [scene(EVAL_SEED + i) for i in range(500)]
-    features, answers = read(shipped, data.batch(shown))
-    assert features.shape == (500, 128) and answers.shape == (500, 6)
-    measured = adherence(answers, [s.spec for s in shown])
-    assert min(measured[name] for name in ("objects", "layout", "place", "style")) >= 0.99, measured
+def test_an_interval_holds_the_truth_as_often_as_it_says():
+    n, share = 200, 0.95
+    counted = np.random.RandomState(0).binomial(n, share, 4000) / n
+    held = [low <= share <= high for low, high in (interval(p, n) for p in counted)]
+    assert 0.93 < np.mean(held) < 0.98
+
+
+def test_the_judge_reads_real_scenes_and_held_out_ones_as_well(shipped):
+    shown, right = prompts(500, 0), {}
+    for kind in ("seen twins", "held-out"):
+        features, answers = read(shipped, data.batch(shown[kind]))
+        assert features.shape == (500, 128) and answers.shape == (500, 6)
+        measured = adherence(answers, [s.spec for s in shown[kind]])
+        assert min(measured[name] for name in ("objects", "layout", "place", "style")) >= 0.95, measured
+        right[kind] = measured["right"]
+    assert right["held-out"] > right["seen twins"] - 0.02
