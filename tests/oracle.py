@@ -42,6 +42,11 @@ SD_VAE = {
     "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32, "out_channels": 3,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
 }  # fmt: skip
+SD3_VAE = SD_VAE | {
+    "_diffusers_version": "0.29.0.dev0", "force_upcast": True, "latent_channels": 16, "latents_mean": None,
+    "latents_std": None, "sample_size": 1024, "scaling_factor": 1.5305, "shift_factor": 0.0609,
+    "use_post_quant_conv": False, "use_quant_conv": False,
+}  # fmt: skip
 SD_TEXT = {
     "_name_or_path": "openai/clip-vit-large-patch14", "architectures": ["CLIPTextModel"], "attention_dropout": 0.0,
     "bos_token_id": 0, "dropout": 0.0, "eos_token_id": 2, "hidden_act": "quick_gelu", "hidden_size": 768,
@@ -77,6 +82,8 @@ REAL = {
     "SD 2.1 VAE": (VAE, SD_VAE | {"sample_size": 768, "scaling_factor": 0.18215}),
     "SD 2.1 text": (CLIPText, SD_TEXT | {"eos_token_id": 2, "hidden_act": "gelu", "hidden_size": 1024,
         "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 23, "projection_dim": 512}),
+    "SD 3 VAE": (VAE, SD3_VAE),
+    "FLUX.1 VAE": (VAE, SD3_VAE | {"scaling_factor": 0.3611, "shift_factor": 0.1159, "sample_size": 1024}),
     "SDXL and SD 3 text 2": (CLIPTextProjected, SDXL_TEXT_2),
     "SD 3 text": (CLIPTextProjected, SD_TEXT),
 }  # fmt: skip
@@ -96,6 +103,7 @@ def unet(*args, **options) -> dict:
 SMALL_UNET = unet([32, 64], [True, False], layers_per_block=2, attention_head_dim=4, cross_attention_dim=24)
 SMALL_VAE = SD_VAE | {"block_out_channels": [8, 16, 32], "norm_num_groups": 4, "layers_per_block": 2, "sample_size": 16,
     "down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3}  # fmt: skip
+SMALL_LEVELS = ("block_out_channels", "down_block_types", "layers_per_block", "norm_num_groups", "up_block_types")
 SMALL_TEXT = SD_TEXT | {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40,
     "vocab_size": 50, "max_position_embeddings": 12}  # fmt: skip
 SMALL_CONTROLNET = levels([32, 64], [True, False], layers_per_block=2, attention_head_dim=4, cross_attention_dim=24,
@@ -122,6 +130,7 @@ SMALL = {
             mid_block_type=None, use_linear_projection=True),
     ),
     "VAE": (VAE, SMALL_VAE),
+    "VAE of SD 3": (VAE, SD3_VAE | {name: SMALL_VAE[name] for name in SMALL_LEVELS}),
     "VAE, one level, gray": (
         VAE,
         {"block_out_channels": [16], "norm_num_groups": 8, "latent_channels": 3, "in_channels": 1, "out_channels": 1},

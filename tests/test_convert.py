@@ -411,7 +411,8 @@ def refused_options():
     yield ControlNet, oracle.SMALL_CONTROLNET, "global_pool_conditions", True
     yield VAE, oracle.SMALL_VAE, "down_block_types", ["DownEncoderBlock2D"] * 2
     yield VAE, oracle.SMALL_VAE, "out_channels", 4
-    yield VAE, oracle.SMALL_VAE, "shift_factor", 0.1
+    yield VAE, oracle.SMALL_VAE, "use_post_quant_conv", False
+    yield VAE, oracle.SMALL_VAE, "latents_mean", [0.1, 0.2, 0.3, 0.4]
     yield CLIPText, oracle.SMALL_TEXT, "hidden_act", "gelu_new"
     yield CLIPText, oracle.SMALL_TEXT, "eos_token_id", [2, 3]
 

@@ -105,7 +105,7 @@ def whole_pipelines(folder):
 REFUSED = [
     (UNet, oracle.SD_UNET | {"addition_embed_type": "text_time"}),
     (UNet, oracle.SD_UNET | {"class_embed_type": "timestep"}),
-    (VAE, oracle.SD_VAE | {"shift_factor": 0.1159}),
+    (VAE, oracle.SD_VAE | {"use_post_quant_conv": False}),
     (CLIPText, oracle.SD_TEXT | {"hidden_act": "relu"}),
     (ControlNet, oracle.SD_CONTROLNET | {"global_pool_conditions": True}),
 ]

@@ -302,6 +302,7 @@ def _write_vae(config) -> dict:
         "out_channels": config.in_channels,
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "use_post_quant_conv": config.use_quant_conv,
     }
 
 
