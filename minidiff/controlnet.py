@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from minidiff import convert
-from minidiff.unet import UNet, UNetConfig, UNetEncoder, skip_channels
+from minidiff.unet import UNet, UNetConfig, UNetEncoder, skip_channels, zero
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,6 @@ class ControlNet(UNetEncoder):
         states, _ = self.encode(x, t, context, self.controlnet_cond_embedding(hint))
         convs = [*self.controlnet_down_blocks, self.controlnet_mid_block]
         return [scale * conv(state) for conv, state in zip(convs, states, strict=True)]
-
-
-def zero(conv: nn.Conv2d) -> nn.Conv2d:
-    """`conv`, made to return 0. It learns all the same: the gradient of its weight is its input's, which is not 0."""
-    for parameter in conv.parameters():
-        nn.init.zeros_(parameter)
-    return conv
 
 
 def edges(image: Image.Image) -> Image.Image:
