@@ -40,7 +40,7 @@ FORMS |= {"Denoising strength": NUMBER, "Margins": r"\d+( \d+){3}", "ControlNet 
 FORMS |= {"IP-Adapter weight": rf"-?{NUMBER}", "Lora hashes": r"[^:,]+: \w+(, [^:,]+: \w+)*"}
 FILES = {"Model hash": "--weights", "Image hash": "--image", "Mask hash": "--mask"}
 FILES |= {"ControlNet hash": "--control", "Hint hash": "--control", "Lora hashes": "--lora"}
-FILES |= {"IP-Adapter hash": "--weights", "IP image hash": "--ip-image"}
+FILES |= {"IP image hash": "--ip-image", "IP-Adapter hash": "--weights"}
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:

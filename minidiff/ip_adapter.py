@@ -1,7 +1,7 @@
 """IP-Adapter: a picture as a prompt, beside the text, through keys and values of its own in every cross-attention."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -54,9 +54,7 @@ class IPAdapter(nn.Module):
     @classmethod
     def from_unet(cls, unet: UNet, image_dim: int) -> "IPAdapter":
         """One to train for `unet`: its keys and values begin as those for the text."""
-        layers = cross_attentions(unet)
-        widths = tuple(layer.to_k.out_features for layer in layers)
-        adapter = cls(IPAdapterConfig(image_dim, unet.config.cross_attention_dim, widths=widths))
+        adapter, layers = cls(_config_for(unet, image_dim)), cross_attentions(unet)
         for layer, pair in zip(layers, adapter.ip_adapter.values(), strict=True):
             pair["to_k_ip"].load_state_dict(layer.to_k.state_dict())
             pair["to_v_ip"].load_state_dict(layer.to_v.state_dict())
@@ -73,8 +71,7 @@ class IPAdapter(nn.Module):
             raise WeightsError(f"{path} is {kind}: give a plain one, such as ip-adapter_sd15.safetensors")
         (out, image_dim), width = tensors["image_proj.proj.weight"].shape, len(tensors["image_proj.norm.weight"])
         with unfilled():
-            sizes = replace(cls.from_unet(unet, image_dim).config, num_tokens=out // width)
-            adapter = cls(sizes)
+            adapter = cls(_config_for(unet, image_dim, num_tokens=out // width))
         fill(adapter, tensors, path, "give one for this U-Net")
         return adapter.to(unet.conv_in.weight.device).eval()
 
@@ -109,6 +106,11 @@ class IPAdapter(nn.Module):
                     hook.remove()
 
         return looking
+
+
+def _config_for(unet: UNet, image_dim: int, num_tokens: int = 4) -> IPAdapterConfig:
+    widths = tuple(layer.to_k.out_features for layer in cross_attentions(unet))
+    return IPAdapterConfig(image_dim, unet.config.cross_attention_dim, num_tokens, widths)
 
 
 def clip_pixels(pictures: list[Image.Image], size: int) -> Tensor:

@@ -1,6 +1,7 @@
 """CLIP's tokenizer: text to the ids of word pieces."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class Tokenizer:
 
     def _encode(self, text: str) -> tokenizers.Encoding:
         for word, tokens in self.words.items():
-            text = text.replace(word, tokens)
+            text = re.sub(re.escape(word), lambda _, tokens=tokens: tokens, text, flags=re.IGNORECASE)
         return self.bpe.encode(text)
 
     def add_word(self, word: str, n: int = 1) -> None:

@@ -1,8 +1,10 @@
 """LoRA, textual inversion and IP-Adapter, against peft and diffusers, on tiny models with random weights."""
 
+import hashlib
 import inspect
 import json
 import re
+from pathlib import Path
 
 import diffusers
 import numpy as np
@@ -18,10 +20,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from test_full_pipelines import NEGATIVE, PROMPT, SD15, tiny_pipeline
 from test_full_pipelines import randomised as randomised_part
+from test_fuzz import files, weights  # noqa: F401  fixtures
+from test_pipeline import command
 
 from minidiff import adapt, infotext, ip_adapter
+from minidiff.__main__ import lora as lora_option
 from minidiff.adapt import LoRA
-from minidiff.convert import WeightsError
+from minidiff.controlnet import ControlNet
+from minidiff.convert import WeightsError, save
 from minidiff.convert.models import their_name
 from minidiff.convert.single_file import unet_rules
 from minidiff.ip_adapter import IPAdapter, clip_pixels
@@ -100,10 +106,10 @@ def written(theirs, path, seed=0, header=True, **options):
     """A LoRA of U-Net and text encoder that diffusers wrote into the folder `path`."""
     unet, unet_config = made(theirs.unet, seed, UNET, **options)
     text, text_config = made(theirs.text_encoder, seed + 1, TEXT, **options)
-    about = dict(unet_lora_adapter_metadata=unet_config.to_dict(), text_encoder_lora_adapter_metadata=text_config.to_dict())
-    theirs.save_lora_weights(
-        path, unet, convert_state_dict_to_diffusers(text), **about if header else {}
+    about = dict(
+        unet_lora_adapter_metadata=unet_config.to_dict(), text_encoder_lora_adapter_metadata=text_config.to_dict()
     )
+    theirs.save_lora_weights(path, unet, convert_state_dict_to_diffusers(text), **about if header else {})
     return path / "pytorch_lora_weights.safetensors"
 
 
@@ -176,8 +182,8 @@ def test_other_spellings_and_scales(pipes, file, tmp_path, how):
     assert worst(ours, theirs) < TOLERANCE
 
 
-def kohya(pipe, path, original=False, alpha=lambda i: 2.0):
-    """A random LoRA as kohya's scripts write it: for every layer, with a rank and, after `alpha`, an alpha of its own."""
+def kohya(pipe, path, original=False, alpha=lambda i, layer: 2.0):
+    """A random LoRA as kohya's scripts write it: for every layer, of ranks 2 to 4."""
     generator, tensors, i = torch.Generator().manual_seed(3), {}, 0
     for part, model in pipe._parts.items():
         for name, layer in model.named_modules():
@@ -192,17 +198,24 @@ def kohya(pipe, path, original=False, alpha=lambda i: 2.0):
             tensors |= {
                 f"{flat}.lora_down.weight": torch.randn(down, generator=generator) * shape[1:].numel() ** -0.5,
                 f"{flat}.lora_up.weight": torch.randn(up, generator=generator),
-                f"{flat}.alpha": torch.tensor(alpha(i)),
+                f"{flat}.alpha": torch.tensor(alpha(i, layer)),
             }
             i += 1
     save_file(tensors, path)
     return path
 
 
-@pytest.mark.parametrize("original", [False, True], ids=["diffusers' names", "CompVis' names"])
-def test_a_lora_of_kohya(pipes, tmp_path, original):
+def of_convolutions(i, layer):
+    """LyCORIS' conv_alpha."""
+    return 1.0 if layer.weight.shape[2:] == (3, 3) else 4.0
+
+
+@pytest.mark.parametrize("original, alpha", [(False, lambda i, layer: 2.0), (True, lambda i, layer: 2.0),
+                                             (False, of_convolutions)],
+                         ids=["diffusers' names", "CompVis' names", "convolutions apart"])  # fmt: skip
+def test_a_lora_of_kohya(pipes, tmp_path, original, alpha):
     ours, theirs = pipes
-    file = kohya(ours, tmp_path / "kohya.safetensors", original)
+    file = kohya(ours, tmp_path / "kohya.safetensors", original, alpha)
     theirs.load_lora_weights(file, **{"unet_config": theirs.unet.config} if original else {})
     ours.load_lora(file, 0.6)
     assert len(ours.loras["kohya"][0].layers) > 40
@@ -210,10 +223,24 @@ def test_a_lora_of_kohya(pipes, tmp_path, original):
 
 
 def test_alphas_of_kohya_differ_by_layer(pipes, tmp_path):
+    """By the formula: diffusers 0.42 takes one layer's alpha for others here, in attention and in the text encoder."""
     ours, _ = pipes
-    file = kohya(ours, tmp_path / "kohya.safetensors", alpha=lambda i: 1.0 + i % 4)
-    lora = LoRA.load(file, ours._parts)
-    assert [alpha for *_, alpha in lora.layers.values()] == [1.0 + i % 4 for i in range(len(lora.layers))]
+    file = kohya(ours, tmp_path / "kohya.safetensors", alpha=lambda i, layer: 1.0 + i % 4)
+    layers = [layer for model in ours._parts.values() for layer in model.modules()
+              if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d)]  # fmt: skip
+    before = [layer.weight.clone() for layer in layers]
+    ours.load_lora(file, 0.5)
+    tensors, names = load_file(file), sorted(adapt.spellings("unet", ours.unet), key=len)
+    assert len(names) > len(layers)
+    for i, (layer, weight) in enumerate(zip(layers, before, strict=True)):
+        part = "unet" if i < len(layers) - 12 else "text_encoder"
+        name = next(n for n, m in ours._parts[part].named_modules() if m is layer)
+        flat = ("lora_unet_" if part == "unet" else "lora_te_text_model_") + re.sub(
+            r"\.", "_", their_name(name + ".weight").removesuffix(".weight")
+        )
+        up, down = tensors[f"{flat}.lora_up.weight"], tensors[f"{flat}.lora_down.weight"]
+        change = 0.5 * (1.0 + i % 4) / len(down) * (up.flatten(1) @ down.flatten(1)).view_as(weight)
+        assert error(layer.weight.detach(), weight + change) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["U-Net", "U-Net, linear, 9 channels", "U-Net, BK-SDM small"])
@@ -290,3 +317,264 @@ def test_other_files_are_refused_in_one_line(pipes, file, tmp_path):
     for weight in ("1", None, float("nan"), [1]):
         with pytest.raises(ValueError, match="expected a number"):
             ours.load_lora(file, weight)
+
+
+# Textual inversion
+
+
+@pytest.mark.parametrize("word, n", [("<Cat-Toy>", 1), ("<cat-toy>", 3)])
+def test_a_word_of_one_vector_or_several(folder, tmp_path, word, n):
+    """Of several vectors of a word with capitals, diffusers finds the first alone."""
+    ours, vectors = StableDiffusion.from_diffusers(folder, "cpu"), torch.randn(n, 32)
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    save_file({word: vectors if n > 1 else vectors[0]}, tmp_path / "learned_embeds.safetensors")
+    theirs.load_textual_inversion(tmp_path, weight_name="learned_embeds.safetensors")
+    ours.load_textual_inversion(tmp_path / "learned_embeds.safetensors")
+    for prompt in (f"a {word} above fox", word, "<cat-toy> in snow", "fox", "fox " * 21 + f"{word} on green"):
+        ids = theirs.tokenizer(
+            theirs.maybe_convert_prompt(prompt, theirs.tokenizer), padding="max_length", max_length=24, truncation=True,
+            return_tensors="pt",
+        ).input_ids  # fmt: skip
+        assert torch.equal(ours.tokenizer(prompt), ids), prompt
+        with torch.no_grad():
+            states = ours.text(ids)
+            assert error(states, theirs.text_encoder(ids).last_hidden_state) < TOLERANCE
+        end = (ids == ours.tokenizer("")[0, 1]).int().argmax(1)
+        assert torch.equal(ours.text.pooled(ids, states), states[[0], end]), "the end is found behind new ids"
+    with pytest.raises(ValueError, match="a token already"):
+        ours.load_textual_inversion(tmp_path / "learned_embeds.safetensors")
+
+
+def test_a_textual_inversion_of_automatic1111_is_called_as_its_file(pipe, tmp_path):
+    save_file({"emb_params": torch.randn(2, 128)}, tmp_path / "lighthouse.safetensors")
+    pipe.load_textual_inversion(tmp_path / "lighthouse.safetensors")
+    assert pipe.tokenizer.tokens("lighthouse on blue")[1:5] == ["lighthouse", "lighthouse_1", "on</w>", "blue</w>"]
+    assert "lighthouse" in pipe.words, "of which nobody warns"
+
+
+@pytest.mark.parametrize("content, message", [
+    ({"clip_g": torch.ones(2, 8), "clip_l": torch.ones(2, 8)}, "for SDXL"), ({"x": torch.ones(2, 9)}, "expected 32"),
+    ({"x": torch.ones(2, 9, 9)}, "no textual inversion"), ({}, "no textual inversion"), (None, "is a pickle"),
+])  # fmt: skip
+def test_other_textual_inversions_are_refused(pipes, tmp_path, content, message):
+    path = tmp_path / ("words.safetensors" if content is not None else "words.pt")
+    path.write_bytes(b"x") if content is None else save_file(content, path)
+    with pytest.raises(WeightsError, match=message) as refusal:
+        pipes[0].load_textual_inversion(path)
+    assert "\n" not in str(refusal.value)
+
+
+# IP-Adapter
+
+
+@pytest.fixture(scope="module")
+def ip_folder(folder):
+    """A random picture encoder and IP-Adapter beside the tiny Stable Diffusion, as the real ones are laid out."""
+    torch.manual_seed(0)
+    encoder = transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40, image_size=32, patch_size=8,
+        projection_dim=20, hidden_act="gelu",
+    ))  # fmt: skip
+    randomised_part(encoder).save_pretrained(folder / "models" / "image_encoder")
+    unet = StableDiffusion.from_diffusers(folder, "cpu").unet
+    adapter = randomised_part(IPAdapter.from_unet(unet, 20))
+    save_file(adapter.state_dict(), folder / "models" / "ip-adapter_sd15.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def looking(ip_folder):
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(ip_folder, safety_checker=None)
+    theirs.set_progress_bar_config(disable=True)
+    theirs.load_ip_adapter(ip_folder, subfolder="models", weight_name="ip-adapter_sd15.safetensors")
+    ours = StableDiffusion.from_diffusers(ip_folder, "cpu")
+    ours.load_ip_adapter(ip_folder / "models" / "ip-adapter_sd15.safetensors", ip_folder / "models" / "image_encoder")
+    return ours, theirs
+
+
+PICTURE = Image.fromarray(np.random.RandomState(0).randint(0, 256, (70, 45, 3), dtype=np.uint8))
+
+
+def test_the_files_have_the_names_of_real_ones(ip_folder):
+    names = list(load_file(ip_folder / "models" / "ip-adapter_sd15.safetensors"))
+    assert {"image_proj.proj.weight", "image_proj.proj.bias", "image_proj.norm.weight", "image_proj.norm.bias"} < set(
+        names
+    )
+    numbered = {f"ip_adapter.{i}.to_{x}_ip.weight" for i in (1, 3, 5, 7) for x in "kv"}
+    assert {n for n in names if n.startswith("ip_adapter")} == numbered
+
+
+@pytest.mark.parametrize("size", [(70, 45), (45, 70), (32, 32), (31, 33), (128, 128)])
+def test_pictures_are_read_as_by_clip(looking, size):
+    ours, theirs = looking
+    picture = PICTURE.resize(size)
+    with torch.no_grad():
+        expected = theirs.image_encoder(
+            theirs.feature_extractor(picture, return_tensors="pt").pixel_values
+        ).image_embeds
+        assert error(ours.ip_adapter[1](clip_pixels([picture], 32)), expected) < TOLERANCE
+
+
+def drawn(looking, scale, guidance):
+    """Our and their final latents."""
+    ours, theirs = looking
+    theirs.scheduler = diffusers.DDIMScheduler.from_config(SD15)
+    ours.scheduler_config = SD15 | {"_class_name": "DDIMScheduler"}
+    theirs.set_ip_adapter_scale(scale)
+    expected = theirs(
+        PROMPT, negative_prompt=NEGATIVE, ip_adapter_image=PICTURE, num_inference_steps=4, guidance_scale=guidance,
+        generator=torch.Generator().manual_seed(7), output_type="latent",
+    ).images  # fmt: skip
+    call = dict(steps=4, guidance=guidance, seed=7, progress=False, trace=True)
+    return ours(PROMPT, NEGATIVE, ip_image=PICTURE, ip_scale=scale, **call).states[-1], expected
+
+
+@pytest.mark.parametrize("scale, guidance", [(0, 4.0), (0.6, 4.0), (1, 4.0), (1, 1.0)])
+def test_a_picture_as_prompt(looking, scale, guidance):
+    assert error(*drawn(looking, scale, guidance)) < TOLERANCE
+
+
+def test_a_picture_counts_and_combines_with_everything(looking):
+    ours, _ = looking
+    call = dict(steps=3, progress=False, seed=[1, 1])
+    plain = ours([PROMPT, PROMPT], **call)
+    one = ours([PROMPT, PROMPT], ip_image=PICTURE, **call)
+    two = ours([PROMPT, PROMPT], ip_image=[PICTURE, PICTURE.rotate(90, expand=True).resize(PICTURE.size)], **call)
+    assert (
+        np.array_equal(one[0], two[0]) and not np.array_equal(one[1], two[1]) and not np.array_equal(plain[0], one[0])
+    )
+    assert not any(layer._forward_hooks for layer in ours.unet.modules()), "nothing is left behind"
+    controlnet = ControlNet.from_unet(ours.unet, conditioning_embedding_out_channels=(4, 8))
+    mask = np.zeros((32, 32), bool)
+    mask[8:24] = True
+    picture = PICTURE.resize((32, 32))
+    trace = ours(PROMPT, steps=3, progress=False, image=picture, mask=mask, ip_image=PICTURE, trace=True,
+                 control=(controlnet.eval(), picture, 1.0))  # fmt: skip
+    assert len(trace.calls[0].attention) == 4 and trace.calls[0].attention.popitem()[1].shape[-1] == 24
+
+
+def test_without_an_adapter_and_with_other_arguments(loaded, looking):
+    with pytest.raises(ValueError, match="load_ip_adapter"):
+        loaded[0](PROMPT, ip_image=PICTURE)
+    for wrong in ({"ip_scale": "1"}, {"ip_scale": None}, {"ip_image": "fox.png"}, {"ip_image": [PICTURE] * 3}):
+        with pytest.raises(ValueError):
+            looking[0](PROMPT, **{"ip_image": PICTURE} | wrong)
+
+
+PROJ = {"image_proj.proj.0.weight": torch.ones(2, 2), "image_proj.norm.weight": torch.ones(2)}
+
+
+@pytest.mark.parametrize("kind, content", {
+    "Plus": {"image_proj.latents": torch.ones(1, 16, 4), "image_proj.proj_out.weight": torch.ones(4, 4)},
+    "Full Face": PROJ | {"image_proj.proj.3.weight": torch.ones(2)}, "FaceID": PROJ,
+    "FaceID Plus": {"image_proj.perceiver_resampler.proj_in.weight": torch.ones(2, 2)}, "no IP-Adapter": {"x": torch.ones(1)},
+}.items())  # fmt: skip
+def test_other_adapters_are_refused_by_name(ip_folder, loaded, tmp_path, kind, content):
+    save_file(content, tmp_path / "ip.safetensors")
+    with pytest.raises(WeightsError, match=f"{kind}: give a plain one"):
+        IPAdapter.load(tmp_path / "ip.safetensors", loaded[0].unet)
+    (tmp_path / "ip.bin").write_bytes(b"x")
+    with pytest.raises(WeightsError, match="is a pickle"):
+        IPAdapter.load(tmp_path / "ip.bin", loaded[0].unet)
+
+
+# Mistakes that the tests above see
+
+PLANTED_LORA = [
+    ("alpha / len(A)", "1"), ("alpha / len(A)", "alpha"), ("alpha / len(A)", "alpha / len(A) ** 0.5"),
+    ("A.flatten(1)", "A.flip(0).flatten(1)"),
+]  # fmt: skip
+PLANTED_IP = [
+    ("on", "scale * F.linear", "F.linear"), ("on", "layer.to_out.weight)", "layer.to_out.weight, layer.to_out.bias)"),
+    ("on", "words[-len(out) :]", "words[: len(out)]"), ("on", "layer.to_q(args[0])", "args[0]"),
+    ("on", 'pair["to_v_ip"]', 'pair["to_k_ip"]'), ("forward", 'self.image_proj["norm"](words)', "words"),
+]  # fmt: skip
+
+
+def replanted(monkeypatch, module, owner, name, old, new):
+    """The method with `old` replaced by `new` in its source."""
+    source = inspect.cleandoc("\n" + inspect.getsource(getattr(owner, name)))
+    assert source.count(old) == 1
+    space = dict(vars(module))
+    exec("from __future__ import annotations\n" + source.replace(old, new), space)
+    monkeypatch.setattr(owner, name, space[name])
+
+
+@pytest.mark.parametrize("old, new", PLANTED_LORA)
+def test_a_planted_mistake_in_lora_is_seen(pipes, file, monkeypatch, old, new):
+    ours, theirs = pipes
+    replanted(monkeypatch, adapt, LoRA, "changes", old, new)
+    theirs.load_lora_weights(file, adapter_name="a")
+    ours.load_lora(file)
+    assert worst(ours, scaled(theirs, a=1.0)) > 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("name, old, new", PLANTED_IP)
+def test_a_planted_mistake_in_the_ip_adapter_is_seen(looking, monkeypatch, name, old, new):
+    replanted(monkeypatch, ip_adapter, IPAdapter, name, old, new)
+    assert error(*drawn(looking, 0.6, 1.0)) > 100 * TOLERANCE
+
+
+def test_the_order_of_the_layers_is_seen(looking, monkeypatch):
+    middle_second = lambda unet: [layer for name, layer in unet.named_modules() if name.endswith("attn2")]  # noqa: E731
+    monkeypatch.setattr(ip_adapter, "cross_attentions", lambda unet: middle_second(unet)[::-1])
+    with pytest.raises(RuntimeError):
+        drawn(looking, 0.6, 4.0)
+
+
+# The command line
+
+
+def test_a_picture_says_which_adapters_drew_it_and_is_drawn_again(weights, files, tmp_path, capsys):  # noqa: F811
+    pipe = StableDiffusion.from_pretrained(weights, device="cpu")
+    torch.manual_seed(3)
+    for name in ("one", "two"):
+        lora = LoRA.new(pipe.unet, rank=2, where="conv")
+        for _, B, _ in lora.layers.values():
+            torch.nn.init.normal_(B.detach())
+        lora.save(tmp_path / f"{name}.safetensors")
+    one, two = (str(tmp_path / f"{name}.safetensors") for name in ("one", "two"))
+    save(randomised_part(IPAdapter.from_unet(pipe.unet, 8)), weights / "ipadapter.safetensors")
+    rgb, out = files["rgb.png"], tmp_path / "out.png"
+
+    def drawn(*argv):
+        command(*argv, "--steps", 2, "--weights", weights, "--out", out)
+        with Image.open(out) as picture:
+            return np.asarray(picture), infotext.parse(picture.text["parameters"]), picture.text
+
+    first, said, text = drawn("fox on green", "cat on blue", "--lora", f"{one}:0.5", "--lora", two, "--ip-image", rgb)
+    assert said["Prompt"] == "fox on green <lora:one:0.5> <lora:two:1>" and said["IP-Adapter weight"] == "1"
+    data = (tmp_path / "one.safetensors").read_bytes()
+    digest = hashlib.sha256(data[8 + int.from_bytes(data[:8], "little") :]).hexdigest()[:12]
+    assert said["Lora hashes"].startswith(f"one: {digest}, two: ")
+    plain, without, _ = drawn("fox on green", "cat on blue")
+    assert said["Model hash"] == without["Model hash"] and not np.array_equal(first, plain)
+
+    drawn("fox on green", "cat on blue", "--lora", f"{one}:0.5", "--lora", two, "--ip-image", rgb)
+    out.replace(tmp_path / "first.png")
+    again = "--again", tmp_path / "first.png"
+    same, _, other = drawn(*again, "--lora", one, "--lora", two, "--ip-image", rgb)
+    assert np.array_equal(same, first) and other == text
+    changed, said, _ = drawn(*again, "--lora", f"{one}:-2", "--lora", two, "--ip-image", rgb, "--ip-scale", 0)
+    assert said["Prompt"] == "fox on green <lora:one:-2> <lora:two:1>" and not np.array_equal(changed, first)
+    capsys.readouterr()
+    for option, argv in {
+        "--lora": ["--lora", one, "--ip-image", rgb], "--ip-image": ["--lora", one, "--lora", two],
+    }.items():  # fmt: skip
+        with pytest.raises(SystemExit):
+            drawn(*again, *argv)
+        err = capsys.readouterr().err
+        assert err.count("\n") == 1 and f"give it by {option}" in err
+    for wrong in (["--lora", "nowhere"], ["--lora", f"{one}:20"], ["--lora", f"{one}:nan"], ["--ip-image", "no.png"],
+                  ["--lora", str(files["rgb.png"])], ["--ip-scale", "much"]):  # fmt: skip
+        with pytest.raises(SystemExit):
+            drawn("fox", *wrong)
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("text, expected", [
+    ("a.safetensors", ("a.safetensors", None)), ("a.safetensors:0.8", ("a.safetensors", 0.8)), ("C:\\a", ("C:\\a", None)),
+    ("C:\\a:-1", ("C:\\a", -1.0)), ("a:b.safetensors:2e-1", ("a:b.safetensors", 0.2)),
+])  # fmt: skip
+def test_a_file_and_its_weight(text, expected):
+    assert lora_option(text) == (Path(expected[0]), expected[1])
