@@ -83,8 +83,8 @@ def worst(ours, theirs) -> float:
     return error(outputs(ours), outputs(theirs))
 
 
-def scaled(theirs, **weights):
-    theirs.set_adapters(list(weights), list(weights.values()))
+def scaled(theirs, **adapters):
+    theirs.set_adapters(list(adapters), list(adapters.values()))
     return theirs
 
 
@@ -106,9 +106,8 @@ def written(theirs, path, seed=0, header=True, **options):
     """A LoRA of U-Net and text encoder that diffusers wrote into the folder `path`."""
     unet, unet_config = made(theirs.unet, seed, UNET, **options)
     text, text_config = made(theirs.text_encoder, seed + 1, TEXT, **options)
-    about = dict(
-        unet_lora_adapter_metadata=unet_config.to_dict(), text_encoder_lora_adapter_metadata=text_config.to_dict()
-    )
+    configs = {"unet": unet_config, "text_encoder": text_config}
+    about = {f"{part}_lora_adapter_metadata": config.to_dict() for part, config in configs.items()}
     theirs.save_lora_weights(path, unet, convert_state_dict_to_diffusers(text), **about if header else {})
     return path / "pytorch_lora_weights.safetensors"
 
@@ -134,7 +133,7 @@ def test_a_lora_of_peft_at_any_scale(pipes, file, scale):
 
 def test_two_at_once_and_none_again_bit_for_bit(pipes, file, tmp_path):
     ours, theirs = pipes
-    weights = {part: {k: v.clone() for k, v in m.state_dict().items()} for part, m in ours._parts.items()}
+    own = {part: {k: v.clone() for k, v in m.state_dict().items()} for part, m in ours._parts.items()}
     other = written(theirs, tmp_path, seed=5, r=3, alpha=8.0, patterns={})
     theirs.load_lora_weights(file, adapter_name="a")
     theirs.load_lora_weights(other, adapter_name="b")
@@ -149,7 +148,7 @@ def test_two_at_once_and_none_again_bit_for_bit(pipes, file, tmp_path):
     ours.unload_loras()
     assert not ours.loras and not ours.own
     for part, model in ours._parts.items():
-        assert all(torch.equal(v, weights[part][k]) for k, v in model.state_dict().items())
+        assert all(torch.equal(v, own[part][k]) for k, v in model.state_dict().items())
 
 
 def test_without_a_header_alpha_is_the_rank(pipes, tmp_path):
@@ -276,10 +275,12 @@ def test_training_moves_only_a_and_b(pipes):
 
 
 REFUSED = {
-    "lora_unet_conv_in.hada_w1_a": "a LoHa", "lora_unet_conv_in.lokr_w1": "a LoKr", "unet.conv_in.oft_R.weight": "an OFT",
+    "lora_unet_conv_in.hada_w1_a": "a LoHa", "lora_unet_conv_in.lokr_w1": "a LoKr",
+    "unet.conv_in.oft_R.weight": "an OFT",
     "unet.conv_in.lora_magnitude_vector.weight": "a DoRA", "lora_unet_conv_in.dora_scale": "a DoRA",
     "lora_unet_conv_in.lora_mid.weight": "a LoCon", "unet.conv_in.lora_B.bias": "a LoRA with biases",
-    "lora_unet_conv_in.diff": "an IA3, a GLoRA", "lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha": "a LoRA for SDXL",
+    "lora_unet_conv_in.diff": "an IA3, a GLoRA",
+    "lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha": "a LoRA for SDXL",
     "transformer.x.lora_A.weight": "a LoRA for Flux", "base_model.model.conv_in.lora_A.weight": "peft's own file",
     "unet.nowhere.lora_A.weight": "has unet.nowhere.lora_A.weight, which names no layer",
 }  # fmt: skip
@@ -467,7 +468,8 @@ PROJ = {"image_proj.proj.0.weight": torch.ones(2, 2), "image_proj.norm.weight": 
 @pytest.mark.parametrize("kind, content", {
     "Plus": {"image_proj.latents": torch.ones(1, 16, 4), "image_proj.proj_out.weight": torch.ones(4, 4)},
     "Full Face": PROJ | {"image_proj.proj.3.weight": torch.ones(2)}, "FaceID": PROJ,
-    "FaceID Plus": {"image_proj.perceiver_resampler.proj_in.weight": torch.ones(2, 2)}, "no IP-Adapter": {"x": torch.ones(1)},
+    "FaceID Plus": {"image_proj.perceiver_resampler.proj_in.weight": torch.ones(2, 2)},
+    "no IP-Adapter": {"x": torch.ones(1)},
 }.items())  # fmt: skip
 def test_other_adapters_are_refused_by_name(ip_folder, loaded, tmp_path, kind, content):
     save_file(content, tmp_path / "ip.safetensors")
@@ -573,7 +575,8 @@ def test_a_picture_says_which_adapters_drew_it_and_is_drawn_again(weights, files
 
 
 @pytest.mark.parametrize("text, expected", [
-    ("a.safetensors", ("a.safetensors", None)), ("a.safetensors:0.8", ("a.safetensors", 0.8)), ("C:\\a", ("C:\\a", None)),
+    ("a.safetensors", ("a.safetensors", None)), ("a.safetensors:0.8", ("a.safetensors", 0.8)),
+    ("C:\\a", ("C:\\a", None)),
     ("C:\\a:-1", ("C:\\a", -1.0)), ("a:b.safetensors:2e-1", ("a:b.safetensors", 0.2)),
 ])  # fmt: skip
 def test_a_file_and_its_weight(text, expected):
