@@ -52,9 +52,9 @@ class IPAdapter(nn.Module):
         self.ip_adapter = nn.ModuleDict({str(2 * i + 1): nn.ModuleDict(pair) for i, pair in enumerate(pairs)})
 
     @classmethod
-    def from_unet(cls, unet: UNet, image_dim: int) -> "IPAdapter":
+    def from_unet(cls, unet: UNet, image_dim: int, num_tokens: int = 4) -> "IPAdapter":
         """One to train for `unet`: its keys and values begin as those for the text."""
-        adapter, layers = cls(_config_for(unet, image_dim)), cross_attentions(unet)
+        adapter, layers = cls(_config_for(unet, image_dim, num_tokens)), cross_attentions(unet)
         for layer, pair in zip(layers, adapter.ip_adapter.values(), strict=True):
             pair["to_k_ip"].load_state_dict(layer.to_k.state_dict())
             pair["to_v_ip"].load_state_dict(layer.to_v.state_dict())
@@ -71,7 +71,7 @@ class IPAdapter(nn.Module):
             raise WeightsError(f"{path} is {kind}: give a plain one, such as ip-adapter_sd15.safetensors")
         (out, image_dim), width = tensors["image_proj.proj.weight"].shape, len(tensors["image_proj.norm.weight"])
         with unfilled():
-            adapter = cls(_config_for(unet, image_dim, num_tokens=out // width))
+            adapter = cls(_config_for(unet, image_dim, out // width))
         fill(adapter, tensors, path, "give one for this U-Net")
         return adapter.to(unet.conv_in.weight.device).eval()
 
@@ -108,7 +108,7 @@ class IPAdapter(nn.Module):
         return looking
 
 
-def _config_for(unet: UNet, image_dim: int, num_tokens: int = 4) -> IPAdapterConfig:
+def _config_for(unet: UNet, image_dim: int, num_tokens: int) -> IPAdapterConfig:
     widths = tuple(layer.to_k.out_features for layer in cross_attentions(unet))
     return IPAdapterConfig(image_dim, unet.config.cross_attention_dim, num_tokens, widths)
 

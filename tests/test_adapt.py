@@ -23,15 +23,19 @@ from test_full_pipelines import randomised as randomised_part
 from test_fuzz import files, weights  # noqa: F401  fixtures
 from test_pipeline import command
 
-from minidiff import adapt, infotext, ip_adapter
+from minidiff import adapt, data, infotext, ip_adapter
 from minidiff.__main__ import lora as lora_option
 from minidiff.adapt import LoRA
+from minidiff.clip import CLIP, CLIPConfig, CLIPImage, TextConfig, VisionConfig
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError, save
 from minidiff.convert.models import their_name
 from minidiff.convert.single_file import unet_rules
 from minidiff.ip_adapter import IPAdapter, clip_pixels
 from minidiff.pipeline import StableDiffusion
+from minidiff.train import Settings, accelerator, training_loop
+from minidiff.train import ip_adapter as training_ip
+from minidiff.train.ip_adapter import IPAdapterObjective
 
 diffusers.logging.set_verbosity_error()
 diffusers.logging.disable_progress_bar()
@@ -581,3 +585,63 @@ def test_a_picture_says_which_adapters_drew_it_and_is_drawn_again(weights, files
 ])  # fmt: skip
 def test_a_file_and_its_weight(text, expected):
     assert lora_option(text) == (Path(expected[0]), expected[1])
+
+
+# Training
+
+
+@pytest.fixture(scope="module")
+def objective(pipe, tmp_path_factory):
+    torch.manual_seed(0)
+    sizes = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    vision = VisionConfig(patch_size=32, **sizes)
+    encoder = CLIPImage.of(CLIP(CLIPConfig(TextConfig(vocab_size=9, **sizes), vision, projection_dim=8)))
+    adapter, cache = IPAdapter.from_unet(pipe.unet, 8), tmp_path_factory.mktemp("cache") / "latents.safetensors"
+    objective = IPAdapterObjective(
+        adapter, pipe.unet, encoder, pipe.vae, pipe.text, pipe.tokenizer, 8, data.SMALL, cache
+    )
+    objective.prepare()
+    return objective
+
+
+def test_an_adapter_sees_its_scenes_and_learns_alone(objective):
+    indices = torch.arange(64)
+    batch = objective.batch(indices)
+    rows, _ = objective.rows(indices)
+    assert torch.equal(batch["pictures"][5], data.batch([data.scene(int(rows[5]), data.SMALL)])[0])
+    assert 16 < (batch["ids"] == objective.null[0]).all(1).sum() < 48, "half of the captions are empty"
+    before = {name: tensor.clone() for name, tensor in objective.unet.state_dict().items()}
+    few = {name: tensor[:4] for name, tensor in batch.items()}
+
+    def loss(pictures):
+        generators = [torch.Generator().manual_seed(i) for i in range(4)]
+        with torch.no_grad():
+            return objective(generators, **few | {"pictures": pictures}).item()
+
+    first = loss(few["pictures"])
+    assert first == loss(few["pictures"]) != loss(few["pictures"].flip(0))
+    list(training_loop(objective, Settings(steps=3, batch=4, lr=1e-2, warmup=1), accelerator("cpu")))
+    assert loss(few["pictures"]) != first
+    assert all(torch.equal(tensor, before[name]) for name, tensor in objective.unet.state_dict().items())
+
+
+def test_one_picture_in_ten_is_left_out(objective, monkeypatch):
+    seen = []
+    monkeypatch.setattr(objective.model, "forward", lambda embeds: seen.append(embeds) or 1 / 0)
+    generators = [torch.Generator().manual_seed(i) for i in range(1000)]
+    monkeypatch.setattr(objective.encoder, "forward", lambda pictures: torch.ones(len(pictures), 8))
+    with pytest.raises(ZeroDivisionError):
+        objective(generators, torch.zeros(1000, 4, 1, 1), torch.zeros(1000, 1).long(), torch.zeros(1000, 1))
+    left_out = (seen[0] == 0).all(1).float().mean().item()
+    assert abs(left_out - 0.1) < 3 * (0.1 * 0.9 / 1000) ** 0.5 and seen[0].unique().tolist() == [0, 1]
+
+
+def test_an_adapter_is_measured_and_written(objective, monkeypatch, tmp_path):
+    whole = training_ip.scenes
+    monkeypatch.setattr(training_ip, "scenes", lambda indices, world: whole(indices[:12], world))  # of 64, to save time
+    with torch.no_grad():
+        picture, measures = objective.evaluate()
+    assert picture.width > 6 * 128 and measures.keys() == {"cosine", "cosine_to_others"}
+    save(objective.model, tmp_path / "ipadapter.safetensors")
+    again = IPAdapter.load(tmp_path / "ipadapter.safetensors", objective.unet)
+    assert all(torch.equal(t.half().float(), again.state_dict()[n]) for n, t in objective.model.state_dict().items())
