@@ -13,7 +13,7 @@ import pytest
 import torch
 import transformers
 from diffusers.utils import convert_state_dict_to_diffusers
-from oracle import SMALL, build_ours, build_theirs, error, inputs, randomised, run_ours, run_theirs
+from oracle import SD_UNET, SMALL, UNet, build_ours, build_theirs, error, inputs, randomised, run_ours, run_theirs
 from peft.utils import get_peft_model_state_dict
 from PIL import Image
 from safetensors import safe_open
@@ -28,7 +28,7 @@ from minidiff.__main__ import lora as lora_option
 from minidiff.adapt import LoRA
 from minidiff.clip import CLIP, CLIPConfig, CLIPImage, TextConfig, VisionConfig
 from minidiff.controlnet import ControlNet
-from minidiff.convert import WeightsError, save
+from minidiff.convert import WeightsError, read_config, save
 from minidiff.convert.models import their_name
 from minidiff.convert.single_file import unet_rules
 from minidiff.ip_adapter import IPAdapter, clip_pixels
@@ -397,6 +397,12 @@ def looking(ip_folder):
     return ours, theirs
 
 
+VIT_H = {
+    "architectures": ["CLIPVisionModelWithProjection"], "attention_dropout": 0.0, "dropout": 0.0, "hidden_act": "gelu",
+    "hidden_size": 1280, "image_size": 224, "initializer_factor": 1.0, "initializer_range": 0.02,
+    "intermediate_size": 5120, "layer_norm_eps": 1e-05, "model_type": "clip_vision_model", "num_attention_heads": 16,
+    "num_channels": 3, "num_hidden_layers": 32, "patch_size": 14, "projection_dim": 1024, "torch_dtype": "float16",
+}  # fmt: skip
 PICTURE = Image.fromarray(np.random.RandomState(0).randint(0, 256, (70, 45, 3), dtype=np.uint8))
 
 
@@ -407,6 +413,22 @@ def test_the_files_have_the_names_of_real_ones(ip_folder):
     )
     numbered = {f"ip_adapter.{i}.to_{x}_ip.weight" for i in (1, 3, 5, 7) for x in "kv"}
     assert {n for n in names if n.startswith("ip_adapter")} == numbered
+
+
+def test_the_real_ones_have_these_sizes():
+    with torch.device("meta"):
+        unet, theirs = UNet(read_config(UNet, SD_UNET)), diffusers.UNet2DConditionModel.from_config(SD_UNET)
+        adapter = IPAdapter.from_unet(unet, 1024)
+        vit_h = CLIPImage(read_config(CLIPImage, VIT_H))
+        encoder = transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(**VIT_H))
+    order = [name.removesuffix(".processor") for name in theirs.attn_processors if "attn2" in name]
+    names = {layer: their_name(name) for name, layer in unet.named_modules()}
+    assert [names[layer] for layer in ip_adapter.cross_attentions(unet)] == order and len(order) == 16
+    assert list(adapter.ip_adapter) == [str(i) for i in range(1, 33, 2)]
+    shapes = {name: tuple(p.shape) for name, p in adapter.state_dict().items()}
+    assert shapes["image_proj.proj.weight"] == (3072, 1024) and shapes["ip_adapter.31.to_k_ip.weight"] == (1280, 768)
+    ours = {their_name(name): tuple(p.shape) for name, p in vit_h.state_dict().items()}
+    assert ours == {name: tuple(p.shape) for name, p in encoder.state_dict().items() if "position_ids" not in name}
 
 
 @pytest.mark.parametrize("size", [(70, 45), (45, 70), (32, 32), (31, 33), (128, 128)])
