@@ -123,7 +123,7 @@ class LoRA:
         refuse_pickle(path, "load_lora_weights and save_lora_weights")
         tensors, header = read_tensors(path)
         names = {key: value for part, model in parts.items() for key, value in spellings(part, model).items()}
-        about = json.loads(header.get("lora_adapter_metadata", "{}"))
+        about = _options(path, header)
         found: dict[str, dict[str, Tensor]] = {}
         for key, tensor in tensors.items():
             layer, _, role = their_name(key, ROLES).rpartition(".")
@@ -145,8 +145,7 @@ class LoRA:
             if B.flatten(1).shape != (len(weight), len(A)) or A.flatten(1).shape != (len(A), weight.shape[1]):
                 sizes = f"A of {tuple(A.shape)} and B of {tuple(B.shape)} for {layer}, expected {tuple(weight.shape)}"
                 raise WeightsError(f"{path} has {sizes}, B times A: give a LoRA for such a model")
-            own = {key.removeprefix(part + "."): value for key, value in about.items() if key.startswith(part + ".")}
-            alpha = roles["alpha"].item() if "alpha" in roles else _alpha(own, layer.partition(".")[2], len(A))
+            alpha = roles["alpha"].item() if "alpha" in roles else about(part, layer.partition(".")[2], len(A))
             layers[names[layer]] = A, B.flatten(1), alpha
         with path.open("rb") as file:  # AUTOMATIC1111's hash of a LoRA: all but the header, which may change
             file.seek(8 + int.from_bytes(file.read(8), "little"))
@@ -171,14 +170,26 @@ class LoRA:
             save_file(tensors, file, {"format": "pt", "lora_adapter_metadata": json.dumps(about)})
 
 
-def _alpha(about: dict, layer: str, rank: int) -> float:
-    """What peft's options in a file's header say of a layer."""
-    if about.get("use_dora") or about.get("lora_bias"):
-        raise WeightsError("the header asks for DoRA or biases: give a LoRA without them")
-    patterns = about.get("alpha_pattern") or {}
-    fitting = (alpha for pattern, alpha in patterns.items() if re.match(rf"(.*\.)?({pattern})$", layer))
-    alpha = next(fitting, about.get("lora_alpha", rank))
-    return alpha * math.sqrt(rank) if about.get("use_rslora") else alpha
+def _options(path: Path, header: dict[str, str]) -> Callable[[str, str, int], float]:
+    """What a file's header says of alpha, by peft's options: alpha(part, layer, rank)."""
+    try:
+        about = dict(json.loads(header.get("lora_adapter_metadata", "{}")))
+        patterns = {part: dict(about.get(f"{part}.alpha_pattern") or {}) for part in ("unet", "text_encoder")}
+        compiled = {
+            part: [(re.compile(rf"(.*\.)?({p})$"), float(a)) for p, a in ps.items()] for part, ps in patterns.items()
+        }
+    except (TypeError, ValueError, re.error) as error:
+        raise WeightsError(f"{path} has a damaged header ({error}): download it again") from error
+    for name in ("use_dora", "lora_bias"):
+        if any(about.get(f"{part}.{name}") for part in patterns):
+            raise WeightsError(f"{path} has {name} in its header: give a LoRA without DoRA and biases")
+
+    def alpha(part: str, layer: str, rank: int) -> float:
+        usual = about.get(f"{part}.lora_alpha", rank)
+        found = next((value for pattern, value in compiled[part] if pattern.match(layer)), usual)
+        return found * math.sqrt(rank) if about.get(f"{part}.use_rslora") else found
+
+    return alpha
 
 
 # -------------------------------------------------------------------------------------------------- the pipeline's part
@@ -189,7 +200,7 @@ class Adaptable:
 
     def __init__(self):
         self.loras: dict[str, tuple[LoRA, float]] = {}
-        self.own: dict[nn.Module, dict[str, Tensor]] = {}  # the weights that LoRAs have changed, as they were
+        self.originals: dict[nn.Module, dict[str, Tensor]] = {}  # the weights that LoRAs have changed, as they were
         self.ip_adapter: tuple[IPAdapter, CLIPImage] | None = None
 
     def load_lora(self, lora: LoRA | str | Path, weight: float = 1.0, name: str | None = None) -> None:
@@ -217,15 +228,15 @@ class Adaptable:
 
     @torch.no_grad()
     def _set_loras(self, loras: dict[str, tuple[LoRA, float]]) -> None:
-        for model, weights in self.own.items():
+        for model, weights in self.originals.items():
             for name, weight in weights.items():
                 model.get_parameter(name).copy_(weight)
-        self.loras, self.own = loras, {}
+        self.loras, self.originals = loras, {}
         for lora, weight in loras.values():
             for part, model in self._parts.items():
                 for name, change in lora.changes(part):
                     parameter = model.get_parameter(name)
-                    self.own.setdefault(model, {}).setdefault(name, parameter.clone())
+                    self.originals.setdefault(model, {}).setdefault(name, parameter.clone())
                     parameter.add_(change.to(parameter).view_as(parameter), alpha=weight)
 
     def load_textual_inversion(self, path: str | Path, word: str | None = None) -> None:
@@ -240,7 +251,7 @@ class Adaptable:
         if len(tensors) != 1 or (vectors := next(iter(tensors.values()))).ndim > 2:
             what = "a textual inversion for SDXL" if "clip_g" in tensors else "no textual inversion"
             raise WeightsError(f"{path} is {what}: give one with the vectors of one word")
-        (key,), table = tensors, self.text.token_embedding.weight
+        (key,), table = tensors, self.text.token_embedding.weight[: len(self.tokenizer)]
         vectors = vectors.reshape(-1, vectors.shape[-1]).to(table)
         if vectors.shape[1] != table.shape[1]:
             raise WeightsError(f"{path} has {vectors.shape[1]} numbers a vector, expected {table.shape[1]}")

@@ -60,7 +60,7 @@ def split_loras(settings: dict[str, str]) -> tuple[str, list[str]]:
 def hashes(pipe, image=None, mask=None, control=None, ip_image=None, **_) -> dict[str, str]:
     """Of the weights, and of the pictures that were given, however their files keep them."""
     models = (pipe.vae, pipe.unet, pipe.text)
-    out = {"Model hash": of_weights(*(model.state_dict() | pipe.own.get(model, {}) for model in models))}
+    out = {"Model hash": of_weights(*(model.state_dict() | pipe.originals.get(model, {}) for model in models))}
     if image is not None:
         out["Image hash"] = _of(on_white("image", image))
     if mask is not None:

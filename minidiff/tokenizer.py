@@ -48,12 +48,16 @@ class Tokenizer:
     def __call__(self, texts: str | Iterable[str]) -> Tensor:
         """Texts -> ids (B, context): start, the text, end, padding. What does not fit is dropped: see `cut`."""
         texts = [texts] if isinstance(texts, str) else list(texts)
-        return torch.tensor([self._encode(text).ids for text in texts]).long().reshape(len(texts), self.context)
+        return (
+            torch.tensor([self.bpe.encode(self._spelled(text)).ids for text in texts])
+            .long()
+            .reshape(len(texts), self.context)
+        )
 
-    def _encode(self, text: str) -> tokenizers.Encoding:
+    def _spelled(self, text: str) -> str:
         for word, tokens in self.words.items():
             text = re.sub(re.escape(word), lambda _, tokens=tokens: tokens, text, flags=re.IGNORECASE)
-        return self.bpe.encode(text)
+        return text
 
     def add_word(self, word: str, n: int = 1) -> None:
         """From now on `word` stands for n new tokens, whose ids follow on the others'. ValueError if it is one already.
@@ -68,7 +72,7 @@ class Tokenizer:
 
     def tokens(self, text: str) -> list[str]:
         """The `context` tokens behind the ids of one text, as the vocabulary spells them."""
-        return self._encode(text).tokens
+        return self.bpe.encode(self._spelled(text)).tokens
 
     def positions(self, text: str, words: str) -> list[int]:
         """Where in the ids of `text` the tokens of `words` stand; empty if nowhere."""
@@ -79,7 +83,8 @@ class Tokenizer:
 
     def cut(self, text: str) -> str:
         """The end of `text` that does not fit into the context; empty if all of it does."""
-        rest = self._encode(text).overflowing
+        text = self._spelled(text)
+        rest = self.bpe.encode(text).overflowing
         return text[min(start for start, end in rest[0].offsets if end > start) :].strip(" \t\r\n") if rest else ""
 
     @classmethod

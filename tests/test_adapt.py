@@ -150,7 +150,7 @@ def test_two_at_once_and_none_again_bit_for_bit(pipes, file, tmp_path):
     with pytest.raises(ValueError, match="another one: give this one another name"):
         ours.load_lora(other, name=file.stem)
     ours.unload_loras()
-    assert not ours.loras and not ours.own
+    assert not ours.loras and not ours.originals
     for part, model in ours._parts.items():
         assert all(torch.equal(v, own[part][k]) for k, v in model.state_dict().items())
 
@@ -315,10 +315,11 @@ def test_other_files_are_refused_in_one_line(pipes, file, tmp_path):
                           ("no.safetensors", "missing")):  # fmt: skip
         with pytest.raises(WeightsError, match=message):
             ours.load_lora(tmp_path / case)
-    about = json.dumps({"unet.use_dora": True})
-    save_file(tensors, tmp_path / "dora.safetensors", {"lora_adapter_metadata": about})
-    with pytest.raises(WeightsError, match="DoRA"):
-        ours.load_lora(tmp_path / "dora.safetensors")
+    for about, message in (('{"unet.use_dora": true}', "DoRA"), ("{", "damaged"), ("[1]", "damaged"),
+                           ('{"unet.alpha_pattern": {"(": 1}}', "damaged")):  # fmt: skip
+        save_file(tensors, tmp_path / "header.safetensors", {"lora_adapter_metadata": about})
+        with pytest.raises(WeightsError, match=message):
+            ours.load_lora(tmp_path / "header.safetensors")
     for weight in ("1", None, float("nan"), [1]):
         with pytest.raises(ValueError, match="expected a number"):
             ours.load_lora(file, weight)
