@@ -24,6 +24,7 @@ from minidiff.tokenizer import EOS
 
 # -------------------------------------------------------------------------------------------------- LoRA
 
+PARTS = ("unet", "text_encoder")  # that files have LoRAs for
 # What a file calls A, B and alpha of a layer, in all spellings -> ours. Older ones name the processor of an attention.
 ROLES = [
     (r"\.processor\.", "."),
@@ -174,19 +175,20 @@ def _options(path: Path, header: dict[str, str]) -> Callable[[str, str, int], fl
     """What a file's header says of alpha, by peft's options: alpha(part, layer, rank)."""
     try:
         about = dict(json.loads(header.get("lora_adapter_metadata", "{}")))
-        patterns = {part: dict(about.get(f"{part}.alpha_pattern") or {}) for part in ("unet", "text_encoder")}
-        compiled = {
-            part: [(re.compile(rf"(.*\.)?({p})$"), float(a)) for p, a in ps.items()] for part, ps in patterns.items()
-        }
+        patterns = [
+            (part, re.compile(rf"(.*\.)?({pattern})$"), float(alpha))
+            for part in PARTS
+            for pattern, alpha in dict(about.get(f"{part}.alpha_pattern") or {}).items()
+        ]
     except (TypeError, ValueError, re.error) as error:
         raise WeightsError(f"{path} has a damaged header ({error}): download it again") from error
     for name in ("use_dora", "lora_bias"):
-        if any(about.get(f"{part}.{name}") for part in patterns):
+        if any(about.get(f"{part}.{name}") for part in PARTS):
             raise WeightsError(f"{path} has {name} in its header: give a LoRA without DoRA and biases")
 
     def alpha(part: str, layer: str, rank: int) -> float:
         usual = about.get(f"{part}.lora_alpha", rank)
-        found = next((value for pattern, value in compiled[part] if pattern.match(layer)), usual)
+        found = next((value for of, pattern, value in patterns if of == part and pattern.match(layer)), usual)
         return found * math.sqrt(rank) if about.get(f"{part}.use_rslora") else found
 
     return alpha
@@ -224,7 +226,7 @@ class Adaptable:
 
     @property
     def _parts(self) -> dict[str, nn.Module]:
-        return {"unet": self.unet, "text_encoder": self.text}
+        return dict(zip(PARTS, (self.unet, self.text), strict=True))
 
     @torch.no_grad()
     def _set_loras(self, loras: dict[str, tuple[LoRA, float]]) -> None:
