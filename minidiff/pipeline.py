@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from minidiff import arguments, convert
+from minidiff.adapt import Adaptable
 from minidiff.arguments import begun, named
 from minidiff.canvas import Canvas, size
 from minidiff.clip import CLIP, CLIPText
@@ -20,6 +21,7 @@ from minidiff.convert import WeightsError, load
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
+from minidiff.precision import find_device
 from minidiff.sample import ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil, to_tensor
@@ -33,7 +35,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 SCHEDULE = Discrete(zero_terminal_snr(cosine_betas(1000)))
 
 
-class StableDiffusion:
+class StableDiffusion(Adaptable):
     """Text to picture by diffusion in a VAE's latents, guided by a text encoder (Rombach et al. 2022)."""
 
     def __init__(
@@ -53,6 +55,7 @@ class StableDiffusion:
         With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
         sampler, unless one is given.
         """
+        super().__init__()
         self.vae, self.unet, self.text, self.tokenizer, self.words = vae, unet, text, tokenizer, words
         self.schedule, self.prediction, self.sampler = schedule, prediction, sampler
         if scheduler_config is not None:
@@ -141,6 +144,8 @@ class StableDiffusion:
         mask: Image.Image | np.ndarray | None = None,
         margins: tuple[int, int, int, int] | None = None,
         control: tuple | list[tuple] | None = None,
+        ip_image: Image.Image | Sequence[Image.Image] | None = None,
+        ip_scale: float = 1.0,
         latents: Tensor | None = None,
         progress: bool = True,
         trace: bool = False,
@@ -157,6 +162,8 @@ class StableDiffusion:
         margins    (left, top, right, bottom) pixels to add around the image, drawn from nothing, as if masked
         control    (controlnet, hint, scale) or a list of them; the hint a picture such as it was trained on, or a list
                    of one for each prompt
+        ip_image   what the picture shows, one or one for each prompt, through the IP-Adapter of `load_ip_adapter`
+        ip_scale   how much that counts beside the prompt: 0 not at all
         latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
         trace      return a Trace, whose .images the pictures are
 
@@ -166,8 +173,8 @@ class StableDiffusion:
         """
         drawing = self.draw(
             prompt, negative_prompt, steps=steps, guidance=guidance, sampler=sampler, seed=seed, height=height,
-            width=width, image=image, strength=strength, mask=mask, margins=margins, control=control, latents=latents,
-            trace=trace,
+            width=width, image=image, strength=strength, mask=mask, margins=margins, control=control,
+            ip_image=ip_image, ip_scale=ip_scale, latents=latents, trace=trace,
         )  # fmt: skip
         for _ in tqdm(drawing, "drawing", len(drawing.trace.times) - 1, disable=not progress, leave=False):
             pass
@@ -191,6 +198,8 @@ class StableDiffusion:
         mask: Image.Image | np.ndarray | None = None,
         margins: tuple[int, int, int, int] | None = None,
         control: tuple | list[tuple] | None = None,
+        ip_image: Image.Image | Sequence[Image.Image] | None = None,
+        ip_scale: float = 1.0,
         latents: Tensor | None = None,
         trace: bool = False,
     ) -> Drawing:
@@ -224,7 +233,7 @@ class StableDiffusion:
         fixed = None if latents is None else ("the latents", [self.factor * side for side in latents.shape[2:]])
         fixed = fixed if canvas is None else ("the image, with its margins", canvas.pictures.shape[2:])
         height, width = arguments.picture_size(height, width, self.factor, self.unet.config.sample_size, fixed)
-        control = self._hints(control, n, height, width)
+        control, looking = self._hints(control, n, height, width), self._looking_at(ip_image, ip_scale, n)
         arguments.warn_of_words(prompts + negatives, self.tokenizer, self.words)
 
         # Words
@@ -246,7 +255,7 @@ class StableDiffusion:
         # The denoiser
         for controlnet, hint, scale in reversed(control):  # the first is asked first
             net = controlled(net, controlnet, hint, scale)
-        denoise = denoiser(net, schedule, prediction)
+        denoise = denoiser(looking(net), schedule, prediction)
         if trace:
             controlnets = [controlnet for controlnet, _, _ in control]
             denoise = traced_cfg(denoise, cond, uncond, guidance, self.unet, controlnets, record.calls)
@@ -380,17 +389,3 @@ def find_weights(name: str | Path) -> Path:
     if not folder.is_dir():
         raise WeightsError(f"no weights {str(name)!r}: give 'openmoji', the shipped ones, or a folder with your own")
     return folder
-
-
-def find_device(device: torch.device | str | None = None) -> torch.device:
-    """`device`, else CUDA, MPS or CPU, the first that is there. ValueError if it is not."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device is None:
-        return torch.device(next(name for name, available in there.items() if available))
-    if not there.get(str(device).split(":")[0]):
-        usable = ", ".join(name for name, available in there.items() if available)
-        raise ValueError(f"device {str(device)!r} is not there, expected one of: {usable}")
-    try:
-        return torch.empty(0, device=device).device  # "cpu:x" is none, nor "cuda:7" where there is one
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {str(device)!r} is not there: {str(error).splitlines()[0]}") from error

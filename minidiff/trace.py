@@ -86,7 +86,7 @@ def traced_cfg(
         hooks = [layer.register_forward_hook(look(name)) for name, layer in layers.items()]
         hooks += [controlnet.register_forward_hook(keep) for controlnet in set(controlnets)]
         try:
-            with _uncompiled():
+            with uncompiled():
                 x0 = cfg(parted, cond, uncond, scale)(x, t)
         finally:
             for hook in hooks:
@@ -98,7 +98,7 @@ def traced_cfg(
     return guided
 
 
-def _uncompiled() -> AbstractContextManager:
+def uncompiled() -> AbstractContextManager:
     """Compiled modules run as they were written, as their hooks are not called otherwise."""
     compiler_is_loaded = "torch._dynamo" in sys.modules  # or else nothing is compiled, and loading it takes a second
     return torch.compiler.set_stance("force_eager") if compiler_is_loaded else nullcontext()

@@ -19,6 +19,7 @@ from minidiff.convert.files import (
     open_tensors,
     read_json,
     read_tensors,
+    refuse_pickle,
     replacing,
     unfilled,
     write_json,
@@ -94,8 +95,8 @@ def from_diffusers(
     if file is not None:
         tensors, original = original_part(tensors, name_of(cls), config)
         rules, source, advice = RULES + original, file, f"give the config of the same kind of model, not {folder}"
-    tensors = {their_name(name, OLD): tensor for name, tensor in tensors.items()}
-    tensors.pop("embeddings.position_ids", None)  # a buffer of older files: 0, 1, 2 ...
+    # position_ids are a buffer of older files: 0, 1, 2 ...
+    tensors = {their_name(name, OLD): t for name, t in tensors.items() if not name.endswith("embeddings.position_ids")}
     fill(model, tensors, source, advice, lambda name: their_name(name, rules))
     return model.to(device).eval()
 
@@ -165,8 +166,7 @@ def _refuse_pickle(path: Path) -> None:
     convert = f"from_pretrained({str(path.parent)!r}) and save_pretrained({str(path.parent)!r})"
     if path.suffix in (".ckpt", ".pt", ".pth"):
         convert = f"StableDiffusionPipeline.from_single_file({str(path)!r}) and save_pretrained(FOLDER)"
-    if path.suffix in (".bin", ".ckpt", ".pt", ".pth"):
-        raise WeightsError(f"{path} is a pickle, which can run any program: let diffusers convert it, {convert}")
+    refuse_pickle(path, convert)
 
 
 def read_config(cls: type[nn.Module], options: dict, source: str | Path = "config.json"):
@@ -290,6 +290,15 @@ T5 = dict(
     relative_attention_max_distance=128, layer_norm_epsilon=1e-6, feed_forward_proj="relu", eos_token_id=1,
     is_decoder=False,
 )  # fmt: skip
+VISION = dict(
+    hidden_size=768, intermediate_size=3072, projection_dim=512, num_hidden_layers=12, num_attention_heads=12,
+    num_channels=3, image_size=224, patch_size=32, hidden_act="quick_gelu", layer_norm_eps=1e-5,
+)  # fmt: skip
+# of the pictures that OpenAI trained on, as CLIPImageProcessor has them
+CLIP_COLOURS = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
 
 
 def _read_encoder(options: dict) -> dict:
@@ -386,6 +395,9 @@ FORMATS = {
         "diffusion_pytorch_model", {"_class_name": "FluxTransformer2DModel"}, FLUX, lambda options: {}, lambda c: {}
     ),
     "T5": Format("model", {"model_type": "t5"}, T5, lambda options: {}, _write_t5),
+    "CLIPImage": Format(
+        "model", {"model_type": "clip_vision_model"}, VISION, lambda options: CLIP_COLOURS, lambda config: {}
+    ),
 }
 
 
