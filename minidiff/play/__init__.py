@@ -149,7 +149,7 @@ def image(drawn: Image | Figure) -> Image:
     return drawn
 
 
-def png(drawn: Image) -> bytes:
+def png(drawn: Image, **options) -> bytes:
     file = io.BytesIO()
-    drawn.save(file, "PNG")
+    drawn.save(file, "PNG", **options)
     return file.getvalue()
