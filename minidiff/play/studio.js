@@ -48,14 +48,15 @@ function render({ model, el }) {
   };
   const box = (className, ...children) => make("div", { className: `minidiff-${className}` }, ...children);
   let pictures = [], // the strip: {id, url, caption, code, file}
-    shown = []; // ids of those in the frame
+    shown = [], // ids of those in the frame
+    arranged; // the mode that is seen
 
   // ------------------------------------------------------------------------------------------ what is asked for
   const prompt = make("input", { type: "text", ariaLabel: "prompt", placeholder: "what to draw", spellcheck: false });
   prompt.autocomplete = "off";
   const echo = box("echo");
   echo.ariaHidden = true;
-  const dice = button("🎲", "a sentence by chance", () => ask("sentence"), "minidiff-dice");
+  const dice = button("⚄", "a sentence by chance", () => ask("sentence"), "minidiff-dice");
   const line = box("line");
   line.setAttribute("role", "status");
   const draw = button("Draw", "draw: Enter", () => (model.get("busy") ? ask("stop") : go()), "minidiff-draw");
@@ -75,7 +76,7 @@ function render({ model, el }) {
   const sampler = field("sampler", { tag: "select" });
   sampler.input.append(...model.get("samplers").map((name) => make("option", { value: name, textContent: name })));
   const seed = field("seed", { type: "number", min: 0, max: 2 ** 53 - 1, step: 1, required: true }, "the noise that it starts from");
-  const another = button("🎲", "another seed", () => reseed(), "minidiff-dice");
+  const another = button("⚄", "another seed", () => reseed(), "minidiff-dice");
   const fresh = field("new each time", { type: "checkbox" }, "another seed for each drawing");
   const strength = field("strength", { type: "range", min: 0.05, max: 1, step: 0.05 }, "how much of the picture is forgotten");
   const scale = field("control scale", { type: "range", min: 0, max: 2, step: 0.1 }, "how closely the lines are followed");
@@ -158,15 +159,14 @@ function render({ model, el }) {
     "ask",
     tabs,
     box("row", box("prompt", echo, prompt), dice),
+    box("row", draw, four.label, bar, message),
     line,
-    box("row", draw, four.label, bar),
-    message,
-    groups.length ? examples : "",
+    examples,
   );
   const settings = box("settings", negative.label, guidance.label, steps.label, sampler.label, box("row", seed.label, another, fresh.label));
   const more = make("details", { open: true, className: "minidiff-drawer" }, make("summary", { textContent: "Settings" }), settings);
-  const picture = box("picture", frame, caption, box("row", edit, save, copy), code, strip);
-  const rest = box("more", canvas, drawer, more);
+  const picture = box("picture", frame, caption, box("row", edit, save, copy), code, strip, more);
+  const rest = box("more", canvas, drawer);
   el.classList.add("minidiff-studio");
   el.append(box("columns", left, picture, rest));
   for (const each of el.querySelectorAll("button")) each.classList.add("jupyter-button");
@@ -242,10 +242,12 @@ function render({ model, el }) {
 
   // ------------------------------------------------------------------------------------------ showing
   function arrange(mode) {
+    if (mode !== arranged) drawer.open = mode === "text to image";
+    arranged = mode;
     modes.forEach((each) => (each.ariaPressed = each.textContent === mode));
     for (const [name, made] of sheets) made.element.hidden = name !== mode;
     what.textContent = mode === "text to image" ? "" : MODES[mode][1] + ".";
-    canvas.hidden = mode === "text to image";
+    examples.hidden = !(canvas.hidden = mode === "text to image");
     around.parentElement.hidden = margins.hidden = mode !== "outpaint";
     strength.label.hidden = !STRENGTH[mode];
     scale.label.hidden = mode !== "scribble";
@@ -271,19 +273,17 @@ function render({ model, el }) {
     for (const { chip, word } of chips) chip.ariaPressed = ` ${said} `.includes(` ${word} `);
     line.replaceChildren();
     const names = Object.keys(unknown);
-    if (!names.length) return;
-    line.append(`It never read ${names.map((name) => `“${name}”`).join(", ")}. `);
-    if (names.length < 3)
-      for (const [name, near] of Object.entries(unknown))
-        for (const [how, others] of Object.entries(near)) {
-          if (!others.length) continue;
-          line.append(` ${how}: `);
-          for (const other of others) line.append(button(other, `${other} instead of ${name}`, () => swap(name, other), "minidiff-link"), " ");
-        }
-    if (instead) line.append("Try ", button(instead, `draw: ${instead}`, () => say(instead), "minidiff-link"));
+    if (names.length) line.append(`It never read ${names.map((name) => `“${name}”`).join(", ")}. `);
+    const near = names.length === 1 ? Object.entries(unknown[names[0]]).filter(([, others]) => others.length) : [];
+    for (const [how, others] of near)
+      for (const [i, other] of others.entries()) {
+        const swap = button(other, `${other} instead of ${names[0]}`, () => replace(names[0], other), "minidiff-link");
+        line.append(i ? " " : `${how}: `, swap, " ");
+      }
+    if (instead && !near.length) line.append("Try ", button(instead, `draw: ${instead}`, () => say(instead), "minidiff-link"));
   }
 
-  function swap(name, other) {
+  function replace(name, other) {
     prompt.value = prompt.value.replace(new RegExp(name, "i"), other);
     changed();
     prompt.focus();

@@ -118,7 +118,7 @@ class Studio(Panel):
         widget, start = self.widget, time.perf_counter()
         widget.frames, widget.progress, widget.busy = [], 0.0, True
         try:
-            self._say("drawing …")
+            self._say("")
             total, seen, cost = len(drawing.trace.times) - 1, start, 0.0
             for i, (_, x0) in enumerate(drawing, 1):
                 if self._stopping.is_set():

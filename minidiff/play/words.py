@@ -17,11 +17,11 @@ GROUPS = {"style": STYLES, "size": SIZES, "where": (*POSITIONS, *RELATIONS), "pl
 EXAMPLES = (
     "big fox in meadow",
     "penguin in snow",
+    "sailboat in sea",
     "rocket left of moon in space",
     "sketch of owl on yellow",
     "cat above pizza on pink",
     "pixel art of ghost on purple",
-    "sailboat in sea",
     "silhouette of dinosaur in desert",
 )
 _PART = re.compile(
@@ -86,7 +86,7 @@ def unknown(text: str, taught: Collection[str]) -> dict:
         typed = next(reversed(words))
         words = [word for word in words if word != typed or not any(each.startswith(word) for each in taught)]
     near = {
-        word: {"like it": by_meaning(word), "spelled like it": difflib.get_close_matches(word, taught, 3, 0.6)}
+        word: {"Like it": by_meaning(word), "Spelled like it": difflib.get_close_matches(word, taught, 3, 0.6)}
         for word in words
         if word not in taught
     }
