@@ -11,6 +11,7 @@ from PIL import Image
 from minidiff.pictures import painted
 from minidiff.play import Panel, png
 
+
 class Sketchpad(Panel):
     """Paint on a picture, or on white paper; read `mask` and `scribble`. `mask` can also be set, by code.
 

@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cache, cached_property
 from threading import Event, Thread
 
@@ -19,13 +18,12 @@ from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.pictures import on_white
 from minidiff.pipeline import WEIGHTS, StableDiffusion
-from minidiff.play import Panel, png, words
+from minidiff.play import Panel, words
+from minidiff.play.recipe import EDITS, INKS, MODES, Drawn, caption, python, read
 from minidiff.play.sketchpad import inked, opened, source, url
 from minidiff.sample import SAMPLERS
 from minidiff.trace import Drawing
 
-MODES = ("text to image", "image to image", "inpaint", "outpaint", "scribble")
-EDITS = MODES[1:4]  # which have an image
 START = {
     "mode": MODES[0],
     "negative_prompt": "",
@@ -35,22 +33,7 @@ START = {
     "four_at_once": False,
     "new_each_time": False,
 }
-INKS = ("paint", "mask", "lines")  # what is painted in three of the modes
 COLOURS = ["#2c2838", "#ffffff", "#ea5a47", "#fcea2b", "#5c9e31", "#61b2e4", "#a57939", "#8967aa"]  # OpenMoji's
-
-
-@dataclass
-class Drawn:
-    """A picture of the strip, and all that made it."""
-
-    picture: Image.Image
-    settings: dict  # what the panel said
-    options: dict | None = None  # the pipeline's arguments; None for a picture that was opened
-    index: int = 0  # among the pictures of that call
-    caption: str = ""
-    inks: dict = field(default_factory=dict)  # of INKS, as the page has them
-    under: Image.Image | None = None  # the image, without what is painted on it
-    text: str = ""  # for the picture's file: see infotext
 
 
 class Studio(Panel):
@@ -95,14 +78,14 @@ class Studio(Panel):
 
     def draw(self, **changes) -> None:
         """Begin to draw with what the panel says and these settings: a thread of its own goes on. See `wait`."""
-        self._draw(self.widget.settings | changes, **{name: getattr(self.widget, name) for name in INKS})
+        self._on_draw(self.widget.settings | changes, **{name: getattr(self.widget, name) for name in INKS})
 
     def wait(self) -> None:
         """Until nothing is being drawn."""
         if self._thread:
             self._thread.join()
 
-    def _draw(self, settings: dict, **inks: str) -> None:
+    def _on_draw(self, settings: dict, **inks: str) -> None:
         if self._thread and self._thread.is_alive():
             return
         self._stopping.clear()
@@ -183,9 +166,7 @@ class Studio(Panel):
 
     def _asked(self, _, message: dict, __) -> None:
         asked, settings = message.pop("do"), message.pop("settings")
-        does = {"hello": self._hello, "draw": self._draw, "stop": self._stop, "recall": self._recall, "edit": self._edit}
-        does |= {"word": self._word, "sentence": self._sentence, "open": self._open}
-        self._caught(does[asked], settings, **message)
+        self._caught(getattr(self, f"_on_{asked}"), settings, **message)
 
     def _caught(self, function, *args, **kwargs) -> None:
         """A line of what goes wrong, as a thread's or a callback's traceback would be lost in a log."""
@@ -198,7 +179,7 @@ class Studio(Panel):
         self.message = " ".join(text.split())
         self.widget.send({"text": self.message, "kind": kind})
 
-    def _hello(self, settings: dict) -> None:
+    def _on_hello(self, settings: dict) -> None:
         """A page that shows the panel begins, perhaps after a reload: it needs the strip."""
         self._send(self.drawn, all=True)
 
@@ -215,10 +196,10 @@ class Studio(Panel):
         code = python(each, self.drawn, self.shipped) if each.options else ""
         return {"id": self.drawn.index(each), "url": address, "caption": each.caption, "code": code, "file": file}
 
-    def _stop(self, settings: dict) -> None:
+    def _on_stop(self, settings: dict) -> None:
         self._stopping.set()
 
-    def _recall(self, settings: dict, id: int) -> None:
+    def _on_recall(self, settings: dict, id: int) -> None:
         """Set all as it was when a picture was drawn."""
         each = self.drawn[id]
         with self.widget.hold_sync():
@@ -228,7 +209,7 @@ class Studio(Panel):
                 setattr(self.widget, name, each.inks.get(name, ""))
             self.widget.settings = each.settings
 
-    def _edit(self, settings: dict, id: int) -> None:
+    def _on_edit(self, settings: dict, id: int) -> None:
         """Redraw a picture of the strip."""
         mode = settings["mode"]
         with self.widget.hold_sync():
@@ -240,14 +221,14 @@ class Studio(Panel):
     def _use(self, image: Image.Image) -> None:
         self.image, self.widget.image = image, url(image)
 
-    def _word(self, settings: dict, word: str) -> None:
+    def _on_word(self, settings: dict, word: str) -> None:
         self.widget.settings = settings | {"prompt": words.with_word(settings["prompt"], word, self._chance)}
 
-    def _sentence(self, settings: dict) -> None:
+    def _on_sentence(self, settings: dict) -> None:
         scene = data.scene(self._chance.randint(2**31), data.FULL)
         self.widget.settings = settings | {"prompt": scene.caption}
 
-    def _open(self, settings: dict, name: str, data: str) -> None:
+    def _on_open(self, settings: dict, name: str, data: str) -> None:
         """A picture from a file, into the strip: one of ours with its settings, any other to be edited."""
         content = base64.b64decode(data)
         try:
@@ -257,7 +238,10 @@ class Studio(Panel):
         text = Image.open(io.BytesIO(content)).info.get("parameters", "")
         if known := read(text, self.samplers):
             settings = settings | known
-            self._say("Its settings are back." if known["mode"] == MODES[0] else "Its settings are back, but its image is not in the file.")
+            self._say(
+                "Its settings are back."
+                + " The image that it was made of is not in the file." * (known["mode"] in EDITS)
+            )
         elif picture.size != self._side():
             side, (width, height) = self._side(), picture.size
             picture = ImageOps.fit(picture, side)
@@ -267,7 +251,7 @@ class Studio(Panel):
             self.drawn[-1].options = self._options(settings)
             self.widget.settings = settings
         else:
-            self._edit(settings, -1)
+            self._on_edit(settings, -1)
         self._send(self.drawn[-1:])
 
     def _typed(self, change) -> None:
@@ -326,79 +310,3 @@ def noted() -> Iterator[list[str]]:
         warnings.simplefilter("always", UserWarning)
         yield notes
     notes += (str(each.message) for each in caught)
-
-
-def caption(said: dict) -> str:
-    """What a picture was drawn with, in one line, from the panel's settings."""
-    mode, steps = said["mode"], said["steps"]
-    parts = [said["prompt"], f"not {said['negative_prompt']}" * bool(said["negative_prompt"])]
-    parts += [f"guidance {said['guidance']:g}", f"{steps} step{'s' * (steps != 1)} of {said['sampler']}"]
-    parts += [f"seed {said['seed']}", mode * (mode != MODES[0])]
-    parts += [f"strength {said['strength']:g}"] * (mode in ("image to image", "inpaint"))
-    parts += [f"margins {' '.join(map(str, said['margins']))}"] * (mode == "outpaint")
-    parts += [f"scale {said['control_scale']:g}"] * (mode == "scribble")
-    return ", ".join(filter(None, parts))
-
-
-def read(text: str, samplers: dict) -> dict:
-    """The panel's settings in a picture's file, as `infotext` writes them; empty if it says none."""
-    found = infotext.parse(text)
-    try:
-        known = {"steps": int(found["Steps"]), "seed": int(found["Seed"]), "guidance": float(found["CFG scale"])}
-    except (KeyError, ValueError):
-        return {}
-    names = {theirs: own for own, theirs in infotext.SAMPLERS.items()}
-    sampler = names.get(found.get("Sampler"), next(iter(samplers)))
-    known |= {"prompt": found["Prompt"], "negative_prompt": found["Negative prompt"], "sampler": sampler}
-    if "Margins" in found:
-        return known | {"mode": "outpaint", "margins": [int(each) for each in found["Margins"].split()]}
-    if "Denoising strength" in found:
-        mode = "inpaint" if "Mask hash" in found else "image to image"
-        return known | {"mode": mode, "strength": float(found["Denoising strength"])}
-    if "ControlNet weight" in found:
-        return known | {"mode": "scribble", "control_scale": float(found["ControlNet weight"].split()[0])}
-    return known | {"mode": MODES[0]}
-
-
-def python(drawn: Drawn, strip: list[Drawn], shipped: bool) -> str:
-    """The calls that draw a picture: those of the pictures that it was made of first."""
-    imports, names, calls = set(), {}, []
-
-    def embedded(picture: Image.Image) -> str:
-        imports.update(("import base64", "import io", "from PIL import Image"))
-        return f'Image.open(io.BytesIO(base64.b64decode("{base64.b64encode(png(picture)).decode()}")))'
-
-    def shown(name: str, value) -> str:
-        if name == "sampler":
-            imports.add("from minidiff import sample")
-            return f"sample.{value.__name__}"
-        if name == "image":
-            source = next((each for each in strip if each.picture is value and each.options), None)
-            return called(source) if source else embedded(value)
-        if name == "mask":
-            return embedded(Image.fromarray(value))
-        if name == "control":
-            imports.add("from minidiff.controlnet import ControlNet")
-            imports.add("from minidiff.convert import load")
-            imports.add("from minidiff.pipeline import WEIGHTS")
-            return f'(load(ControlNet, WEIGHTS / "lines.safetensors"), {embedded(value[1].convert("1"))}, {value[2]})'
-        if isinstance(value, list):
-            return f"[{value[0]!r}] * {len(value)}"
-        return repr(value)
-
-    def called(each: Drawn) -> str:
-        if id(each) not in names:
-            options = {k: v for k, v in each.options.items() if v is not None and (k, v) != ("negative_prompt", "")}
-            arguments = [(name, shown(name, value)) for name, value in options.items()]
-            lines = [f"    {value}," if name == "prompt" else f"    {name}={value}," for name, value in arguments]
-            names[id(each)] = f"picture_{len(names) + 1}"
-            calls.append("\n".join([f"{names[id(each)]} = pipe(", *lines, f")[{each.index}]"]))
-        return names[id(each)]
-
-    last = called(drawn)
-    if shipped:
-        imports.add("from minidiff.pipeline import StableDiffusion")
-        start = 'pipe = StableDiffusion.from_pretrained("openmoji")'
-    else:
-        start = "# pipe is the pipeline that the studio was given"
-    return "\n".join([*sorted(imports), "", start, *calls, last, ""])

@@ -24,27 +24,26 @@ EXAMPLES = (
     "pixel art of ghost on purple",
     "silhouette of dinosaur in desert",
 )
-_PART = re.compile(
+_PARTS = re.compile(
     "|".join(
         rf"\b(?P<{group}>{'|'.join(sorted(words, key=len, reverse=True))})(?:e?s)?\b" for group, words in GROUPS.items()
     )
+    + r"|(?P<word>[^\W\d_]+)"
 )
 
 
 def nearest(text: str) -> Spec:
     """A sentence of the grammar, made of the words of it that are in a text; what it does not say is chosen."""
-    found = {group: [] for group in GROUPS}
-    rest = _PART.sub(lambda part: found[part.lastgroup].append(part[part.lastgroup]) or " ", text.lower())
-    for word in re.findall(r"[^\W\d_]+", rest):  # what is no phrase of the grammar may still be near one
-        singular = word.removesuffix("s")
-        named = [name for name in OBJECTS if singular in name.split()]
-        named = named or (len(word) > 3 and difflib.get_close_matches(word, OBJECTS, 1, 0.75)) or by_meaning(word)
+    found = {group: [] for group in (*GROUPS, "word")}
+    for part in _PARTS.finditer(text.lower()):
+        group, word = part.lastgroup, part[part.lastgroup]
         if word in COLOURS:
-            found["place"].append(f"on {word}")
+            group, word = "place", f"on {word}"
         elif f"in {word}" in LANDSCAPES:
-            found["place"].append(f"in {word}")
-        elif named and named[0] not in found["object"]:
-            found["object"].append(named[0])
+            group, word = "place", f"in {word}"
+        elif group == "word":
+            group, word = "object", _object(word)
+        found[group] += [word] if word else []
     style, size, place = (next(iter(found[group]), None) for group in ("style", "size", "place"))
     objects = tuple(dict.fromkeys(found["object"]))[:2] or ("fox",)
     allowed = POSITIONS if len(objects) == 1 else RELATIONS
@@ -52,6 +51,14 @@ def nearest(text: str) -> Spec:
     if len(objects) == 2:
         where, size = where or "left of", None
     return Spec(objects, place or "in meadow", where, size, style)
+
+
+def _object(word: str) -> str | None:
+    """The object that a word is nearest to."""
+    singular = word.removesuffix("s")
+    named = [name for name in OBJECTS if name.split()[-1] == singular]
+    named = named or (len(word) > 4 and difflib.get_close_matches(word, OBJECTS, 1, 0.75)) or by_meaning(singular)
+    return named[0] if named else None
 
 
 def with_word(text: str, word: str, rng: np.random.RandomState) -> str:
@@ -86,7 +93,7 @@ def unknown(text: str, taught: Collection[str]) -> dict:
         typed = next(reversed(words))
         words = [word for word in words if word != typed or not any(each.startswith(word) for each in taught)]
     near = {
-        word: {"Like it": by_meaning(word), "Spelled like it": difflib.get_close_matches(word, taught, 3, 0.6)}
+        word: {"Like it": by_meaning(word), "Spelled like it": difflib.get_close_matches(word, taught, 3, 0.7)}
         for word in words
         if word not in taught
     }
