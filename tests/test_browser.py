@@ -196,7 +196,7 @@ def test_studio_draws_stops_and_remembers(lab, tmp_path):
         prompt.press("Enter")
         studio.get_by_role("button", name="Stop").wait_for()
         assert notebook.soon(lambda: studio.get_by_alt_text("what it expects the picture to be").count() == 1)
-        studio.get_by_role("button", name="in snow").click()  # the panel is alive
+        studio.get_by_role("button", name="in snow", exact=True).click()  # the panel is alive
         assert notebook.soon(lambda: prompt.input_value() == "big pear in snow")
         draw.click()
         assert notebook.soon(lambda: "Stopped after step" in message.inner_text(), seconds=10)
@@ -233,7 +233,7 @@ def test_studio_edits_what_is_painted_dropped_and_pasted(lab, tmp_path):
         page, new = notebook.page, studio.locator(".minidiff-new-picture")
         prompt, message = studio.get_by_label("prompt", exact=True), studio.locator(".minidiff-message")
         apple = pixels(new)
-        studio.get_by_role("button", name="inpaint").click()
+        studio.get_by_role("button", name="inpaint", exact=True).click()
         assert notebook.soon(lambda: studio.get_by_label("strength", exact=True).input_value() == "1")
         studio.get_by_role("button", name="Redraw what is painted").click()  # too early
         studio.get_by_text("Nothing is painted").wait_for()

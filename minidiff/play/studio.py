@@ -115,7 +115,8 @@ class Studio(Panel):
                 pictures = drawing.images()
             self._keep(pictures, settings, options, inks, under)
             self._send(self.drawn[-len(pictures) :])
-            self._say(" · ".join([f"{time.perf_counter() - start:.1f} s", *notes, *more]))
+            notes = [note for note in (*notes, *more) if "taught" not in note]  # those words are marked in the prompt
+            self._say(" · ".join([f"{time.perf_counter() - start:.1f} s", *notes]))
         finally:
             widget.busy = False
 
