@@ -354,14 +354,14 @@ def test_a_picture_is_opened_with_its_settings_if_it_is_ours(pipe, studio):
     assert infotext.parse(Image.open(io.BytesIO(content)).info["parameters"])["Seed"] == "3"
 
     other = Studio(pipe, PROMPT, steps=1)
-    ask(other, "open", name="fox.png", data=base64.b64encode(content).decode())
+    ask(other, "open", name="fox.png", content=base64.b64encode(content).decode())
     assert other.message == "Its settings are back." and draw(other) == [drawn]
 
-    ask(studio, "open", name="a.png", data=base64.b64encode(png(square(77, 300).crop((0, 0, 300, 200)))).decode())
+    ask(studio, "open", name="a.png", content=base64.b64encode(png(square(77, 300).crop((0, 0, 300, 200)))).decode())
     assert studio.message == "300 × 200 pixels: the middle of it, scaled to 128 × 128."
     assert studio.image.size == (128, 128) and studio.image.getpixel((5, 5)) == (77, 77, 77)
     assert studio.widget.settings["mode"] == "image to image"
-    ask(studio, "open", name="a.txt", data=base64.b64encode(b"no picture").decode())
+    ask(studio, "open", name="a.txt", content=base64.b64encode(b"no picture").decode())
     assert studio.message == "a.txt cannot be read as a picture: open a PNG, a JPEG or the like."
 
 

@@ -14,7 +14,7 @@ EDITS = MODES[1:4]  # which have an image
 INKS = ("paint", "mask", "lines")  # what is painted in three of the modes
 
 
-@dataclass
+@dataclass(eq=False)  # one is itself alone
 class Drawn:
     """A picture of the strip, and all that made it."""
 

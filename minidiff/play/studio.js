@@ -23,6 +23,7 @@ function field(name, properties, title = "") {
   const label = make("label", { className: `minidiff-${name.replace(/ /g, "-")}` }, make("span", {}, name), input);
   if (range) label.append(value);
   if (range) input.say = () => (value.textContent = input.value);
+  input.ariaLabel = name; // without the number beside it
   return { input, label };
 }
 
@@ -338,7 +339,7 @@ function render({ model, el }) {
     if (!given.type.startsWith("image/")) return tell(`${given.name} is no picture`, "wrong");
     if (given.size > BIGGEST) return tell(`${given.name} has ${(given.size / 2 ** 20).toFixed(0)} MB, at most 8 can be opened`, "wrong");
     const reader = new FileReader();
-    reader.onload = () => ask("open", { name: given.name || "a picture", data: reader.result.split(",")[1] });
+    reader.onload = () => ask("open", { name: given.name || "a picture", content: reader.result.split(",")[1] });
     reader.readAsDataURL(given);
   }
 

@@ -155,7 +155,9 @@ class Studio(Panel):
             options["control"] = (self.controlnet, hint, settings["control_scale"])
         return options
 
+    @property
     def _side(self) -> tuple[int, int]:
+        """Width and height of what is drawn from words alone."""
         return (self.pipe.factor * self.pipe.unet.config.sample_size,) * 2
 
     @cached_property
@@ -212,12 +214,11 @@ class Studio(Panel):
 
     def _on_edit(self, settings: dict, id: int) -> None:
         """Redraw a picture of the strip."""
-        mode = settings["mode"]
         with self.widget.hold_sync():
             self._use(self.drawn[id].picture)
-            for name in ("paint", "mask"):
-                setattr(self.widget, name, "")
-            self.widget.settings = settings | {} if mode in EDITS else settings | {"mode": EDITS[0], "strength": 0.8}
+            self.widget.paint = self.widget.mask = ""
+            begin = {} if settings["mode"] in EDITS else {"mode": EDITS[0], "strength": START["strength"]}
+            self.widget.settings = settings | begin
 
     def _use(self, image: Image.Image) -> None:
         self.image, self.widget.image = image, url(image)
@@ -229,30 +230,32 @@ class Studio(Panel):
         scene = data.scene(self._chance.randint(2**31), data.FULL)
         self.widget.settings = settings | {"prompt": scene.caption}
 
-    def _on_open(self, settings: dict, name: str, data: str) -> None:
+    def _on_open(self, settings: dict, name: str, content: str) -> None:
         """A picture from a file, into the strip: one of ours with its settings, any other to be edited."""
-        content = base64.b64decode(data)
+        file = io.BytesIO(base64.b64decode(content))
         try:
-            picture = on_white("the picture", io.BytesIO(content))
+            picture = on_white(name, file)
         except ValueError:
             raise ValueError(f"{name} cannot be read as a picture: open a PNG, a JPEG or the like.") from None
-        text = Image.open(io.BytesIO(content)).info.get("parameters", "")
-        if known := read(text, self.samplers):
-            settings = settings | known
-            self._say(
-                "Its settings are back."
-                + " The image that it was made of is not in the file." * (known["mode"] in EDITS)
-            )
-        elif picture.size != self._side():
-            side, (width, height) = self._side(), picture.size
-            picture = ImageOps.fit(picture, side)
-            self._say(f"{width} × {height} pixels: the middle of it, scaled to {side[0]} × {side[1]}.")
-        self.drawn.append(Drawn(picture, settings, caption=f"opened: {name}", text=text))
-        if known and known["mode"] == MODES[0]:
-            self.drawn[-1].options = self._options(settings)
-            self.widget.settings = settings
+        file.seek(0)
+        text = Image.open(file).info.get("parameters", "")
+        known = read(text, self.samplers)
+        said = settings | known | {"four_at_once": False, "new_each_time": False}
+        self.drawn.append(Drawn(picture, said, caption=f"opened: {name}", text=text, under=picture))
+        whole = known.get("mode") == MODES[0]
+        if known:
+            self._say("Its settings are back." + " What it was made of is not in its file." * (not whole))
+        elif picture.size != self._side:
+            self.drawn[-1].picture = self.drawn[-1].under = ImageOps.fit(picture, self._side)
+            size, scaled = (f"{width} × {height}" for width, height in (picture.size, self._side))
+            self._say(f"{size} pixels: the middle of it, scaled to {scaled}.")
+        if whole:
+            self.drawn[-1].options = self._options(said)
+        if known and said["mode"] not in EDITS:
+            self.widget.settings = said
         else:
-            self._on_edit(settings, -1)
+            self._on_edit(said, -1)
+            self.drawn[-1].settings = self.widget.settings
         self._send(self.drawn[-1:])
 
     def _typed(self, change) -> None:
@@ -268,7 +271,7 @@ class Studio(Panel):
         self.widget = _panel()(
             settings=settings,
             image=url(self.image),
-            side=list(self._side()),
+            side=list(self._side),
             samplers=list(self.samplers),
             most_steps=self.pipe.schedule.T if self.pipe.scheduler_config is None else 1000,
             words=words.GROUPS if knows else {},
