@@ -207,10 +207,10 @@ def test_studio_draws_stops_and_remembers(lab, tmp_path):
         assert steps.input_value() == "2"
         prompt.fill("dragon on blue ")
         assert notebook.soon(lambda: studio.locator("mark").all_inner_texts() == ["dragon"])
-        studio.get_by_role("button", name="crocodile instead of dragon").click()
+        studio.locator(".minidiff-link", has_text="crocodile").click()
         assert prompt.input_value() == "crocodile on blue "
         studio.get_by_label("four at once", exact=True).check()
-        studio.get_by_role("button", name="draw: sailboat in sea").click()
+        studio.get_by_role("button", name="sailboat in sea", exact=True).click()
         drawn(notebook, studio, 6)
         assert studio.locator(".minidiff-frame button img").count() == 4
         studio.locator(".minidiff-frame button").nth(2).click()

@@ -14,7 +14,7 @@ function make(tag, properties, ...children) {
 
 function button(name, title, onclick, className = "") {
   const element = make("button", { type: "button", textContent: name, title, onclick, className });
-  element.ariaLabel = title;
+  if (!/\w/.test(name)) element.ariaLabel = title; // a sign or a picture
   return element;
 }
 

@@ -69,7 +69,6 @@ function render({ model, el }) {
   const tabs = box("modes", ...modes);
   tabs.setAttribute("role", "group");
   tabs.ariaLabel = "mode";
-  modes.forEach((each) => (each.ariaLabel = each.textContent));
 
   const negative = field("negative prompt", { type: "text", placeholder: "what to keep away from", autocomplete: "off" });
   const guidance = field("guidance", { type: "range", min: 0, max: 15, step: 0.5 }, "how much the words count: 1 as learned, more exaggerates");
@@ -258,7 +257,12 @@ function render({ model, el }) {
       const share = (i) => `${sides[i].input.value / 2}px`;
       around.parentElement.style.padding = [1, 2, 3, 0].map(share).join(" ");
     }
-    draw.textContent = model.get("busy") ? "Stop" : MODES[mode][0];
+    entitle(mode);
+  }
+
+  function entitle(mode) {
+    const busy = model.get("busy");
+    [draw.textContent, draw.title] = busy ? ["Stop", "stop: Escape"] : [MODES[mode][0], "draw: Enter"];
   }
 
   // Words that it never read, marked where they stand; below, what to take instead.
@@ -364,9 +368,7 @@ function render({ model, el }) {
     const [busy, frames, { mode }] = [model.get("busy"), model.get("frames"), model.get("settings")];
     bar.value = model.get("progress");
     bar.hidden = !busy;
-    draw.textContent = busy ? "Stop" : MODES[mode][0];
-    draw.title = busy ? "stop: Escape" : "draw: Enter";
-    draw.ariaLabel = draw.textContent;
+    entitle(mode);
     frame.classList.toggle("minidiff-busy", busy);
     if (!busy) return shown.length && view(shown);
     if (!frames.length) return;
