@@ -357,6 +357,11 @@ def test_a_picture_is_opened_with_its_settings_if_it_is_ours(pipe, studio):
     ask(other, "open", name="fox.png", content=base64.b64encode(content).decode())
     assert other.message == "Its settings are back." and draw(other) == [drawn]
 
+    strange = infotext.chunks(["fox\nSteps: 30, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Model hash: 0"])
+    ask(studio, "open", name="b.png", content=base64.b64encode(png(square(9, 512), pnginfo=strange)).decode())
+    assert "the middle of it" in studio.message and studio.widget.settings["steps"] == 3, "another model's tell nothing"
+
+    studio.widget.settings = studio.widget.settings | {"mode": "text to image"}
     ask(studio, "open", name="a.png", content=base64.b64encode(png(square(77, 300).crop((0, 0, 300, 200)))).decode())
     assert studio.message == "300 × 200 pixels: the middle of it, scaled to 128 × 128."
     assert studio.image.size == (128, 128) and studio.image.getpixel((5, 5)) == (77, 77, 77)

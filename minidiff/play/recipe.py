@@ -29,7 +29,7 @@ class Drawn:
 
 
 def caption(said: dict) -> str:
-    """What a picture was drawn with, in one line, from the panel's settings."""
+    """What a picture was drawn with, from the panel's settings."""
     mode, steps = said["mode"], said["steps"]
     parts = [said["prompt"], f"not {said['negative_prompt']}" * bool(said["negative_prompt"])]
     parts += [f"guidance {said['guidance']:g}", f"{steps} step{'s' * (steps != 1)} of {said['sampler']}"]
@@ -40,9 +40,11 @@ def caption(said: dict) -> str:
     return ", ".join(filter(None, parts))
 
 
-def read(text: str, samplers: dict) -> dict:
-    """The panel's settings in a picture's file, as `infotext` writes them; empty if it says none."""
+def read(text: str, samplers: dict, model: str) -> dict:
+    """The panel's settings in a picture's file, as `infotext` writes them; empty if another model drew it, or none."""
     found = infotext.parse(text)
+    if found.get("Model hash") != model:
+        return {}
     try:
         known = {"steps": int(found["Steps"]), "seed": int(found["Seed"]), "guidance": float(found["CFG scale"])}
     except (KeyError, ValueError):

@@ -122,7 +122,7 @@ class Studio(Panel):
 
     def _keep(self, pictures: list[Image.Image], settings: dict, options: dict, inks=None, under=None) -> None:
         """Add pictures to the strip, each with settings that draw it alone."""
-        texts = infotext.texts(self.pipe, pictures, **options)
+        texts = infotext.texts(self.pipe, pictures, **options, model=self.model)
         for i, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
             said = settings | {"seed": settings["seed"] + i, "four_at_once": False, "new_each_time": False}
             self.drawn.append(Drawn(picture, said, options, i, caption(said), inks or {}, under, text))
@@ -159,6 +159,11 @@ class Studio(Panel):
     def _side(self) -> tuple[int, int]:
         """Width and height of what is drawn from words alone."""
         return (self.pipe.factor * self.pipe.unet.config.sample_size,) * 2
+
+    @cached_property
+    def model(self) -> str:
+        """The hash of the weights, taken once: of a real model it takes seconds."""
+        return infotext.of_weights(self.pipe.vae, self.pipe.unet, self.pipe.text)
 
     @cached_property
     def controlnet(self) -> ControlNet:
@@ -239,7 +244,7 @@ class Studio(Panel):
             raise ValueError(f"{name} cannot be read as a picture: open a PNG, a JPEG or the like.") from None
         file.seek(0)
         text = Image.open(file).info.get("parameters", "")
-        known = read(text, self.samplers)
+        known = read(text, self.samplers, self.model)
         said = settings | known | {"four_at_once": False, "new_each_time": False}
         self.drawn.append(Drawn(picture, said, caption=f"opened: {name}", text=text, under=picture))
         whole = known.get("mode") == MODES[0]
