@@ -44,7 +44,7 @@ def texts(pipe, images: list[Image.Image], prompt, negative_prompt="", *, steps,
 
 
 def hashes(pipe, image=None, mask=None, control=None, model=None, **_) -> dict[str, str]:
-    """Of the weights, unless `model` is that hash, and of the pictures that were given, however their files keep them."""
+    """Of the weights (`model`, if it is known), and of the pictures that were given, however their files keep them."""
     out = {"Model hash": model or of_weights(pipe.vae, pipe.unet, pipe.text)}
     if image is not None:
         out["Image hash"] = _of(on_white("image", image))
