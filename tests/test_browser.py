@@ -202,7 +202,9 @@ def test_studio_draws_stops_and_remembers(lab, tmp_path):
         assert notebook.soon(lambda: "Stopped after step" in message.inner_text(), seconds=10)
         assert thumbs.count() == 2 and int(message.inner_text().split()[3]) < 400
 
-        thumbs.nth(1).click()  # all that made it comes back
+        thumbs.nth(0).focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")  # all that made it comes back
         assert notebook.soon(lambda: prompt.input_value() == "big red apple on blue") and shows(new, apple)
         assert steps.input_value() == "2"
         prompt.fill("dragon on blue ")

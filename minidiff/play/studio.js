@@ -28,16 +28,20 @@ function field(name, properties, title = "") {
 }
 
 // Of many buttons one is reached by Tab, the others by the arrow keys.
-function roving(group, buttons) {
-  buttons.forEach((each, i) => (each.tabIndex = i ? -1 : 0));
+function reach(group, which = [...group.children].find((each) => !each.hidden)) {
+  for (const each of group.children) each.tabIndex = each === which ? 0 : -1;
+}
+
+function roving(group) {
+  reach(group);
   group.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
     if (!by) return;
     event.preventDefault();
-    const there = buttons.filter((each) => !each.hidden);
+    const there = [...group.children].filter((each) => !each.hidden);
     const next = there.at((there.indexOf(event.target) + by) % there.length);
-    buttons.forEach((each) => (each.tabIndex = each === next ? 0 : -1));
-    next?.focus();
+    reach(group, next);
+    next.focus();
   });
 }
 
@@ -124,11 +128,14 @@ function render({ model, el }) {
     group.setAttribute("role", "group");
     group.ariaLabel = name;
     const list = box("chips", ...made);
-    roving(list, made);
+    roving(list);
     if (name === "object") {
       const search = make("input", { type: "search", placeholder: "search", ariaLabel: "search the objects" });
-      search.oninput = () =>
-        made.forEach((chip) => (chip.hidden = !chip.textContent.includes(search.value.trim().toLowerCase())));
+      search.oninput = () => {
+        const sought = search.value.trim().toLowerCase();
+        for (const chip of made) chip.hidden = !chip.textContent.includes(sought);
+        reach(list);
+      };
       search.onkeydown = (event) => {
         const first = made.find((chip) => !chip.hidden);
         if (event.key === "Enter" && search.value && first) first.click();
@@ -153,6 +160,7 @@ function render({ model, el }) {
   const strip = box("strip");
   strip.setAttribute("role", "group");
   strip.ariaLabel = "all pictures so far, the newest first";
+  roving(strip);
   const examples = box("examples", ...model.get("examples").map((text) => button(text, `draw: ${text}`, () => say(text))));
 
   const left = box(
@@ -359,7 +367,7 @@ function render({ model, el }) {
       thumb.onpointerleave = thumb.onblur = () => model.get("busy") || view(shown);
       strip.prepend(thumb);
     }
-    roving(strip, [...strip.children]);
+    reach(strip);
     strip.scrollLeft = 0;
     settle(show);
   }
