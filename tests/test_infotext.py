@@ -173,7 +173,7 @@ def test_the_studio_saves_it(weights, files, tmp_path, monkeypatch):  # noqa: F8
     studio = Studio(pipe, "fox on green", steps=2)
     image = studio.image
     studio.draw(sampler="heun", seed=4, mode="image to image", strength=0.75)
-    studio.wait()
+    studio.wait(300)
     studio.widget.settings = studio.widget.settings | {"seed": 9}  # what is set but not yet drawn is not what was drawn
     for i, drawn in enumerate(studio.drawn, 1):
         data = studio._item(drawn)["url"].partition(",")[2]

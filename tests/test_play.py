@@ -228,14 +228,14 @@ def studio(pipe):
 def ask(studio, what, **more):
     """What the page says when a button is pressed."""
     studio._asked(studio.widget, {"do": what, "settings": studio.widget.settings, **more}, [])
-    studio.wait()
+    studio.wait(300)
 
 
 def draw(studio, **settings):
     """The pictures that the button draws."""
     before = len(studio.drawn)
     studio.draw(**settings)
-    studio.wait()
+    studio.wait(300)
     return [each.picture for each in studio.drawn[before:]]
 
 

@@ -80,10 +80,10 @@ class Studio(Panel):
         """Begin to draw with what the panel says and these settings: a thread of its own goes on. See `wait`."""
         self._on_draw(self.widget.settings | changes, **{name: getattr(self.widget, name) for name in INKS})
 
-    def wait(self) -> None:
-        """Until nothing is being drawn."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Until nothing is being drawn, or so many seconds."""
         if self._thread:
-            self._thread.join()
+            self._thread.join(seconds)
 
     def _on_draw(self, settings: dict, **inks: str) -> None:
         if self._thread and self._thread.is_alive():
