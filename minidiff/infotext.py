@@ -57,10 +57,15 @@ def split_loras(settings: dict[str, str]) -> tuple[str, list[str]]:
     return settings["Prompt"][: found.start()], re.findall("([^:]*)>", found[0])
 
 
-def hashes(pipe, image=None, mask=None, control=None, ip_image=None, **_) -> dict[str, str]:
-    """Of the weights, and of the pictures that were given, however their files keep them."""
+def of_model(pipe) -> str:
+    """The hash of the pipeline's own weights, as they are without LoRAs."""
     models = (pipe.vae, pipe.unet, pipe.text)
-    out = {"Model hash": of_weights(*(model.state_dict() | pipe.originals.get(model, {}) for model in models))}
+    return of_weights(*(model.state_dict() | pipe.originals.get(model, {}) for model in models))
+
+
+def hashes(pipe, image=None, mask=None, control=None, ip_image=None, model=None, **_) -> dict[str, str]:
+    """Of the weights (`model`, if it is known), and of the pictures that were given, however their files keep them."""
+    out = {"Model hash": model or of_model(pipe)}
     if image is not None:
         out["Image hash"] = _of(on_white("image", image))
     if mask is not None:

@@ -51,9 +51,10 @@ class Drawing(Iterator):
     def __next__(self) -> tuple[Tensor, Tensor]:
         return next(self.steps)
 
-    def images(self) -> list[Image.Image]:
-        """The pictures of the last state so far; what was to be kept of an image is kept, pixel for pixel."""
-        drawn = self.decode(self.trace.states[-1])
+    def images(self, latents: Tensor | None = None) -> list[Image.Image]:
+        """The pictures of the last state so far, or of other latents, such as an estimate of x_0; what was to be kept
+        of an image is kept, pixel for pixel."""
+        drawn = self.decode(self.trace.states[-1] if latents is None else latents)
         return drawn if self.canvas is None else self.canvas.paste(drawn)
 
 
