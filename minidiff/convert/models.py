@@ -33,6 +33,7 @@ RULES = [
     (r"\bpre_layernorm\b", "pre_layrnorm"),
     # U-Net, ControlNet and VAE: lists of one element, and modules that only wrap another.
     (r"\bblock\.", "transformer_blocks.0."),
+    (r"\bmore\.(\d+)", lambda found: f"transformer_blocks.{int(found[1]) + 1}"),
     (r"\bto_out\.", "to_out.0."),
     (r"\bff\.proj\.", "ff.net.0.proj."),
     (r"\bff\.out\.", "ff.net.2."),
@@ -257,13 +258,19 @@ TEXT = dict(
 )  # fmt: skip
 
 
+ADDED = "addition_time_embed_dim", "projection_class_embeddings_input_dim"  # of SDXL alone
+
+
 def _read_encoder(options: dict) -> dict:
     heads = options["attention_head_dim"]  # the number of heads, whatever its name says
+    layers, levels = options["transformer_layers_per_block"], len(options["block_out_channels"])
     no_attention = options["mid_block_type"] == "UNetMidBlock2D"
     return {
         "attention": [kind == "CrossAttnDownBlock2D" for kind in options["down_block_types"]],
-        "heads": heads if isinstance(heads, list) else [heads] * len(options["block_out_channels"]),
+        "heads": heads if isinstance(heads, list) else [heads] * levels,
+        "transformer_layers": layers if isinstance(layers, list) else [] if layers == 1 else [layers] * levels,
         "cross_attention_dim": None if no_attention else options["cross_attention_dim"],
+        **{name: options.get(name) if options["addition_embed_type"] else None for name in ADDED},
     }
 
 
@@ -280,6 +287,9 @@ def _write_encoder(config) -> dict:
         "mid_block_type": "UNetMidBlock2D" if no_attention else "UNetMidBlock2DCrossAttn",
         "attention_head_dim": list(config.heads),
         "cross_attention_dim": 1280 if no_attention else config.cross_attention_dim,  # must be a number there
+        "transformer_layers_per_block": list(config.transformer_layers) or 1,
+        "addition_embed_type": None if config.addition_time_embed_dim is None else "text_time",
+        **{name: getattr(config, name) for name in ADDED},
     }
 
 
