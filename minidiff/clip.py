@@ -45,6 +45,13 @@ class TextConfig(TransformerConfig):
 
 
 @dataclass(frozen=True)
+class ProjectedTextConfig(TextConfig):
+    """Sizes of a `CLIPTextProjected`."""
+
+    projection_dim: int = 128
+
+
+@dataclass(frozen=True)
 class VisionConfig(TransformerConfig):
     """Sizes of a `CLIPVision`."""
 
@@ -133,20 +140,41 @@ class CLIPText(nn.Module):
         nn.init.normal_(self.position_embedding.weight, std=0.01)
 
     def forward(self, ids: Tensor) -> Tensor:
+        return self.final_layer_norm(self.hidden_states(ids)[-1])
+
+    def hidden_states(self, ids: Tensor) -> list[Tensor]:
+        """What goes into the first layer, and what comes out of each, (B, N, D), none of it normalised.
+
+        SDXL and SD 3 read the penultimate, [-2], as it is; with clip_skip = k, SD 1.5 reads the normalised [-1 - k].
+        """
         n = ids.shape[1]
         if n > self.config.max_position_embeddings:
             raise ValueError(f"got {n} ids, expected at most {self.config.max_position_embeddings}")
         causal = torch.ones(n, n, dtype=torch.bool, device=ids.device).tril()
-        x = self.token_embedding(ids) + self.position_embedding.weight[:n]  # (B, N, D)
+        states = [self.token_embedding(ids) + self.position_embedding.weight[:n]]  # (B, N, D)
         for layer in self.layers:
-            x = layer(x, causal)
-        return self.final_layer_norm(x)
+            states.append(layer(states[-1], causal))
+        return states
 
     def pooled(self, ids: Tensor, states: Tensor) -> Tensor:
         """The state at the end of each text, the one that has seen all of it: (B, N), (B, N, D) -> (B, D)."""
         eos = self.config.eos_token_id
         end = (ids if eos == 2 else (ids == eos).int()).argmax(dim=1)  # (B,), the first of several
         return states[torch.arange(len(ids), device=ids.device), end]
+
+
+class CLIPTextProjected(CLIPText):
+    """With the matrix into the space that texts share with pictures, as `pooled` of SDXL and SD 3 is read from there.
+
+    transformers' CLIPTextModelWithProjection: its text_embeds are `pooled(ids, forward(ids))`, (B, projection_dim).
+    """
+
+    def __init__(self, config: ProjectedTextConfig = ProjectedTextConfig()):  # noqa: B008
+        super().__init__(config)
+        self.text_projection = nn.Linear(config.hidden_size, config.projection_dim, bias=False)
+
+    def pooled(self, ids: Tensor, states: Tensor) -> Tensor:
+        return self.text_projection(super().pooled(ids, states))
 
 
 class CLIPVision(nn.Module):

@@ -4,15 +4,21 @@ import re
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from minidiff.clip import CLIPText
+from minidiff.clip import CLIPText, CLIPTextProjected
 from minidiff.controlnet import ControlNet
 from minidiff.convert import read_config, their_name
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
-THEIRS = {UNet: UNet2DConditionModel, VAE: AutoencoderKL, CLIPText: CLIPTextModel, ControlNet: ControlNetModel}
+THEIRS = {
+    UNet: UNet2DConditionModel,
+    VAE: AutoencoderKL,
+    CLIPText: CLIPTextModel,
+    CLIPTextProjected: CLIPTextModelWithProjection,
+    ControlNet: ControlNetModel,
+}
 
 # What the files on the Hub say.
 SD_UNET = {
@@ -43,6 +49,11 @@ SD_TEXT = {
     "max_position_embeddings": 77, "model_type": "clip_text_model", "num_attention_heads": 12, "num_hidden_layers": 12,
     "pad_token_id": 1, "projection_dim": 768, "torch_dtype": "float32", "transformers_version": "4.22.0.dev0",
     "vocab_size": 49408,
+}  # fmt: skip
+SDXL_TEXT_2 = SD_TEXT | {
+    "_name_or_path": None, "architectures": ["CLIPTextModelWithProjection"], "hidden_act": "gelu", "hidden_size": 1280,
+    "intermediate_size": 5120, "num_attention_heads": 20, "num_hidden_layers": 32, "projection_dim": 1280,
+    "torch_dtype": "float16",
 }  # fmt: skip
 SD2 = {
     "attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True,
@@ -100,6 +111,8 @@ REAL = {
     "SD 2.1 VAE": (VAE, SD_VAE | {"sample_size": 768, "scaling_factor": 0.18215}),
     "SD 2.1 text": (CLIPText, SD_TEXT | {"eos_token_id": 2, "hidden_act": "gelu", "hidden_size": 1024,
         "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 23, "projection_dim": 512}),
+    "SDXL and SD 3 text 2": (CLIPTextProjected, SDXL_TEXT_2),
+    "SD 3 text": (CLIPTextProjected, SD_TEXT),
 }  # fmt: skip
 
 
@@ -160,6 +173,7 @@ SMALL = {
     "text": (CLIPText, SMALL_TEXT),
     "text, gelu, one head, first end": (CLIPText, SMALL_TEXT | {"hidden_act": "gelu", "num_attention_heads": 1,
         "layer_norm_eps": 1e-3, "eos_token_id": 9}),
+    "text, projected": (CLIPTextProjected, SMALL_TEXT | {"projection_dim": 20, "hidden_act": "gelu"}),
     "ControlNet": (ControlNet, SMALL_CONTROLNET),
     "ControlNet, SDXL": (
         ControlNet,
@@ -201,7 +215,7 @@ def randomised(model, seed=0):
 
 def build_theirs(cls, options):
     theirs = THEIRS[cls]
-    return theirs(CLIPTextConfig(**options)) if theirs is CLIPTextModel else theirs.from_config(options)
+    return theirs(CLIPTextConfig(**options)) if issubclass(cls, CLIPText) else theirs.from_config(options)
 
 
 def their_state(theirs) -> dict:
@@ -227,7 +241,7 @@ def inputs(cls, options, dtype=torch.float32, size=(9, 7), residuals=True) -> di
     def randn(*shape):
         return torch.randn(shape, generator=generator).to(dtype)
 
-    if cls is CLIPText:
+    if issubclass(cls, CLIPText):
         return {"ids": IDS}
     if cls is VAE:
         return {"x": randn(2, options["in_channels"], 24, 16), "z": randn(2, options["latent_channels"], 6, 4)}
@@ -265,7 +279,7 @@ def run_ours(model, batch) -> list:
     """Every output of one of our models."""
     if isinstance(model, CLIPText):
         states = model(batch["ids"])
-        return [states, model.pooled(batch["ids"], states)]
+        return [states, model.pooled(batch["ids"], states), *model.hidden_states(batch["ids"])]
     if isinstance(model, VAE):
         q = model.encode(batch["x"])
         return [q.mean, q.logvar, model.decode(batch["z"]), model(batch["x"])]
@@ -274,9 +288,10 @@ def run_ours(model, batch) -> list:
 
 
 def run_theirs(model, batch) -> list:
-    if isinstance(model, CLIPTextModel):
-        out = model(batch["ids"])
-        return [out.last_hidden_state, out.pooler_output]
+    if isinstance(model, CLIPTextModel | CLIPTextModelWithProjection):
+        out = model(batch["ids"], output_hidden_states=True)
+        pooled = out.pooler_output if isinstance(model, CLIPTextModel) else out.text_embeds
+        return [out.last_hidden_state, pooled, *out.hidden_states]
     if isinstance(model, AutoencoderKL):
         q = model.encode(batch["x"]).latent_dist
         return [q.mean, q.logvar, model.decode(batch["z"]).sample, model(batch["x"]).sample]

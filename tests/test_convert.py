@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from minidiff.clip import CLIPText
+from minidiff.clip import CLIPText, CLIPTextProjected
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError, load, read_config, save, their_name
 from minidiff.convert.models import FORMATS, HARMLESS, OLD, RULES
@@ -353,23 +353,24 @@ def test_pickles_are_not_read(file, tmp_path):
     not_read(UNet, tmp_path / file, f"{file} is a pickle")
 
 
-THEIR_CONFIG = oracle.THEIRS | {CLIPText: transformers.CLIPTextConfig}
+THEIR_CONFIG = oracle.THEIRS | dict.fromkeys((CLIPText, CLIPTextProjected), transformers.CLIPTextConfig)
 
 
 @pytest.mark.parametrize("cls", THEIR_CONFIG, ids=lambda cls: cls.__name__)
 def test_every_option_of_theirs_is_known_with_its_default(cls):
-    if cls is CLIPText:
+    if issubclass(cls, CLIPText):
         theirs = {k: v for k, v in inspect.signature(transformers.CLIPTextConfig).parameters.items() if k != "kwargs"}
         common = inspect.signature(transformers.PreTrainedConfig).parameters
         theirs = {k: v for k, v in theirs.items() if k not in common or k in FORMATS["CLIPText"].options}
     else:
         theirs = {k: v for k, v in inspect.signature(THEIR_CONFIG[cls].__init__).parameters.items() if k != "self"}
     known = FORMATS[cls.__name__].defaults
-    assert theirs.keys() - HARMLESS == known.keys()
-    for name in theirs.keys() - HARMLESS:
+    harmless = HARMLESS - {"projection_dim"} if cls is CLIPTextProjected else HARMLESS
+    assert theirs.keys() - harmless == known.keys()
+    for name in theirs.keys() - harmless:
         default = theirs[name].default
         assert known[name] == (list(default) if isinstance(default, tuple) else default), name
-    assert not HARMLESS & known.keys()
+    assert not harmless & known.keys()
 
 
 @torch.no_grad()

@@ -114,7 +114,8 @@ def to_diffusers(model: nn.Module, folder: str | Path) -> None:
     folder, known = Path(folder), FORMATS[name_of(type(model))]
     options = write_config(type(model), model.config)
     state = model.state_dict().items()
-    tensors = {known.prefix + their_name(name): tensor.detach().cpu().contiguous() for name, tensor in state}
+    rules = RULES + known.rules
+    tensors = {their_name(name, rules): tensor.detach().cpu().contiguous() for name, tensor in state}
     folder.mkdir(parents=True, exist_ok=True)
     # beside what is there: the model may still be reading the file that this one replaces
     with replacing(folder / f"{known.stem}.safetensors") as part:
@@ -210,7 +211,7 @@ class Format:
     defaults: dict  # the others that have an effect, and what they are where config.json is silent
     read: Callable[[dict], dict]  # options -> the fields of our config that have no option of their name
     write: Callable[[object], dict]  # our config -> the options that are no field of it
-    prefix: str = ""  # before the name of every parameter
+    rules: list = dataclasses.field(default_factory=list)  # on top of RULES; read away by OLD
 
     @property
     def options(self) -> dict:
@@ -319,6 +320,10 @@ def _write_text(config) -> dict:
     return {"architectures": ["CLIPTextModel"], "bos_token_id": None, "pad_token_id": None}
 
 
+def _write_projected(config) -> dict:
+    return _write_text(config) | {"architectures": ["CLIPTextModelWithProjection"]}
+
+
 FORMATS = {
     "UNet": Format("diffusion_pytorch_model", {"_class_name": "UNet2DConditionModel"}, UNET, _read_unet, _write_unet),
     "ControlNet": Format(
@@ -326,8 +331,16 @@ FORMATS = {
     ),
     "VAE": Format("diffusion_pytorch_model", {"_class_name": "AutoencoderKL"}, VAE, lambda options: {}, _write_vae),
     "CLIPText": Format(
-        "model", {"model_type": "clip_text_model"}, TEXT, lambda options: {}, _write_text, prefix="text_model."
+        "model", {"model_type": "clip_text_model"}, TEXT, lambda options: {}, _write_text, [(r"^", "text_model.")]
     ),
+    "CLIPTextProjected": Format(
+        "model",
+        {"model_type": "clip_text_model"},
+        TEXT | {"projection_dim": 512},
+        lambda options: {},
+        _write_projected,
+        [(r"^(?!text_projection)", "text_model.")],
+    ),  # fmt: skip
 }
 
 
