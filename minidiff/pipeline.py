@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from minidiff import arguments, convert
+from minidiff import arguments, convert, parts
 from minidiff.arguments import begun, named
 from minidiff.canvas import Canvas, size
-from minidiff.clip import CLIP, CLIPText
+from minidiff.clip import CLIPText
 from minidiff.controlnet import ControlNet
-from minidiff.convert import WeightsError, load
+from minidiff.convert import WeightsError
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
@@ -69,14 +69,7 @@ class StableDiffusion:
 
         The words that the text was taught are in clip.json, the card beside clip.safetensors, if they are known.
         """
-        folder, device = find_weights(name), find_device(device)
-        vae, unet, clip = (load(m, folder / f"{m.__name__.lower()}.safetensors", device) for m in (VAE, UNet, CLIP))
-        convert.check_fit(folder / "unet.safetensors", unet.config, vae.config, clip.text_model.config)
-        card = folder / "clip.json"
-        words = convert.read_json(card, "fetch or train clip again").get("words") if card.exists() else None
-        if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
-            raise WeightsError(f'"words" in {card} are {named(words)}, expected a list of words: fetch it again')
-        return cls(_channels_last(vae), _channels_last(unet), clip.text_model, Tokenizer.load(folder), words=words)
+        return cls(**parts.from_weights(find_weights(name), find_device(device)))
 
     @classmethod
     def from_diffusers(
@@ -96,33 +89,11 @@ class StableDiffusion:
         `from_pretrained(folder, scheduler=...)` does there. WeightsError, in one line and before any weight is read,
         for what is missing or not implemented.
         """
-        folder, device = Path(folder), find_device(device)
-        file = folder if folder.suffix == ".safetensors" and folder.is_file() else None
-        if file is not None:
-            folder = convert.config_folder(file, config)
-        elif config is not None:
-            raise WeightsError(f"{folder} is no .safetensors file, which config= is for: give a file, or no config")
-        convert.read_index(folder)
-        models = {"vae": VAE, "unet": UNet, "text_encoder": CLIPText}
-        configs = {name: convert.find_part(model, folder / name, file)[0] for name, model in models.items()}
-        convert.check_fit(folder / "unet", configs["unet"], configs["vae"], configs["text_encoder"])
-        scheduler = convert.read_scheduler(folder, sampler)
-        tokenizer = Tokenizer.load(folder / "tokenizer")
-        vae, unet, text = (model.from_diffusers(folder / name, device, file) for name, model in models.items())
-        unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
-        vae, unet = _channels_last(vae), _channels_last(unet)
-        return cls(vae, unet, text, tokenizer, scheduler_config=scheduler, sampler=sampler)
+        return cls(**parts.from_diffusers(Path(folder), find_device(device), sampler, config))
 
     def to_diffusers(self, folder: str | Path) -> None:
         """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures."""
-        folder = Path(folder)
-        self.vae.to_diffusers(folder / "vae")
-        self.unet.to_diffusers(folder / "unet")
-        self.text.to_diffusers(folder / "text_encoder")
-        self.tokenizer.save(folder / "tokenizer")
-        config = self.scheduler_config or convert.ddim_config(self.schedule, self.prediction)
-        convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
-        convert.write_index(folder, config, f"StableDiffusion{'Inpaint' * self.inpaints}Pipeline")
+        parts.to_diffusers(self, Path(folder))
 
     @torch.no_grad()
     def __call__(
@@ -367,11 +338,6 @@ class StableDiffusion:
         pairs = zip(pictures, generators, strict=True)
         latents = torch.cat([self.vae.encode(picture[None].to(self.device)).sample(g) for picture, g in pairs])
         return latents * self.vae.config.scaling_factor
-
-
-def _channels_last(model: nn.Module) -> nn.Module:
-    """The model with its weights in channels-last order, in which convolutions are quicker."""
-    return model.to(memory_format=torch.channels_last)
 
 
 def find_weights(name: str | Path) -> Path:
