@@ -6,17 +6,21 @@ What is read is what `StableDiffusion` is made of, by the names of its arguments
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from weakref import ref
 
 import torch
 from torch import nn
 
 from minidiff import convert
 from minidiff.arguments import named
-from minidiff.clip import CLIP, CLIPText
+from minidiff.clip import CLIP, CLIPText, CLIPTextProjected
 from minidiff.convert import WeightsError, load
+from minidiff.prompts import WordsAndSizes
 from minidiff.tokenizer import Tokenizer
 from minidiff.unet import UNet
 from minidiff.vae import VAE
+
+TEXTS = {"CLIPTextModel": CLIPText, "CLIPTextModelWithProjection": CLIPTextProjected}
 
 
 def from_weights(folder: Path, device: torch.device) -> dict:
@@ -32,28 +36,47 @@ def from_weights(folder: Path, device: torch.device) -> dict:
 
 
 def from_diffusers(
-    folder: Path, device: torch.device, sampler: Callable | None = None, config: str | Path | None = None
+    folder: Path,
+    device: torch.device,
+    sampler: Callable | None = None,
+    config: str | Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    offload: bool = False,
 ) -> dict:
     """Those in a folder of diffusers, or in one file of which `config` is the folder: see the pipeline."""
+    if dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise ValueError(f"dtype is {named(dtype)}, expected torch.float32, torch.float16 or torch.bfloat16")
     file = folder if folder.suffix == ".safetensors" and folder.is_file() else None
     if file is not None:
         folder = convert.config_folder(file, config)
     elif config is not None:
         raise WeightsError(f"{folder} is no .safetensors file, which config= is for: give a file, or no config")
-    convert.read_index(folder)
-    models = {"vae": VAE, "unet": UNet, "text_encoder": CLIPText}
+    index, options = convert.read_index(folder), convert.read_options(folder)
+    texts = {name: TEXTS[index[name][1]] for name in ("text_encoder", "text_encoder_2") if index.get(name, (0, 0))[1]}
+    models = {"vae": VAE, "unet": UNet, **texts}
     configs = {name: convert.find_part(model, folder / name, file)[0] for name, model in models.items()}
-    convert.check_fit(folder / "unet", configs["unet"], configs["vae"], configs["text_encoder"])
+    convert.check_fit(
+        folder / "unet", configs["unet"], configs["vae"], *(configs[name] for name in texts), sizes=options.sizes
+    )
     scheduler = convert.read_scheduler(folder, sampler)
-    tokenizer = Tokenizer.load(folder / "tokenizer")
-    vae, unet, text = (model.from_diffusers(folder / name, device, file) for name, model in models.items())
+    tokenizers = [Tokenizer.load(folder / name.replace("text_encoder", "tokenizer")) for name in texts]
+
+    home = torch.device("cpu") if offload else device
+    precisions = {name: torch.float32 if name == "vae" else dtype for name in models}  # half would overflow in a VAE
+    vae, unet, *encoders = (m.from_diffusers(folder / name, home, file, precisions[name]) for name, m in models.items())
     unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
-    models = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": text}
-    return models | {"tokenizer": tokenizer, "scheduler_config": scheduler, "sampler": sampler}
+    if offload:
+        one_at_a_time([vae, unet, *encoders], device)
+    read = WordsAndSizes(list(zip(encoders, tokenizers, strict=True)), options.zeros, options.sizes == 5)
+    parts = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": encoders[0], "tokenizer": tokenizers[0]}
+    parts |= {"scheduler_config": scheduler, "sampler": sampler, "device": device if offload else None}
+    return parts | ({"read": read} if options.sizes else {})
 
 
 def to_diffusers(pipe, folder: Path) -> None:
     """A folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures as `pipe`."""
+    if isinstance(pipe.read, WordsAndSizes):
+        raise WeightsError("an SDXL pipeline is not written as a whole: take to_diffusers of its parts")
     pipe.vae.to_diffusers(folder / "vae")
     pipe.unet.to_diffusers(folder / "unet")
     pipe.text.to_diffusers(folder / "text_encoder")
@@ -61,6 +84,24 @@ def to_diffusers(pipe, folder: Path) -> None:
     config = pipe.scheduler_config or convert.ddim_config(pipe.schedule, pipe.prediction)
     convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
     convert.write_index(folder, config, f"StableDiffusion{'Inpaint' * pipe.inpaints}Pipeline")
+
+
+_working: dict[torch.device, Callable[[], nn.Module | None]] = {}  # who is there, by `one_at_a_time`
+
+
+def one_at_a_time(models: list[nn.Module], device: torch.device) -> None:
+    """From now on each of them comes to `device` when it works, and goes back to the CPU when another comes."""
+
+    def bring(model: nn.Module) -> None:
+        there = _working.get(device, lambda: None)()
+        if there is not model:
+            if there is not None:
+                there.to("cpu")
+            _working[device] = ref(model.to(device))
+
+    for model in models:
+        for part in (model, *model.children()):  # these too, as a VAE works by `encode` and `decode`
+            part.register_forward_pre_hook(lambda part, args, model=model: bring(model))
 
 
 def _channels_last(model: nn.Module) -> nn.Module:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from minidiff.convert import WeightsError
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
+from minidiff.prompts import Sizes, Words, states_of
 from minidiff.sample import ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil, to_tensor
@@ -47,14 +49,20 @@ class StableDiffusion:
         words: Sequence[str] | None = None,
         scheduler_config: dict | None = None,
         sampler: Callable | None = None,
+        read: Callable | None = None,
+        device: torch.device | None = None,
     ):
         """The parts. `words` are those the text was taught, if known. `sampler` draws where a call names none.
+
+        `read` is how prompts are read, one of minidiff.prompts; if none, by `text` and `tokenizer`. `device` is where
+        to compute, if not where the U-Net is.
 
         With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
         sampler, unless one is given.
         """
         self.vae, self.unet, self.text, self.tokenizer, self.words = vae, unet, text, tokenizer, words
-        self.schedule, self.prediction, self.sampler = schedule, prediction, sampler
+        self.schedule, self.prediction, self.sampler, self._device = schedule, prediction, sampler, device
+        self.read = read or Words(text, tokenizer)
         if scheduler_config is not None:
             if sampler is not None:
                 scheduler_config = convert.with_sampler(scheduler_config, sampler)
@@ -78,8 +86,10 @@ class StableDiffusion:
         device: torch.device | str | None = None,
         sampler: Callable | None = None,
         config: str | Path | None = None,
+        dtype: torch.dtype = torch.float32,
+        offload: bool = False,
     ) -> "StableDiffusion":
-        """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5 or 2.1.
+        """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5, 2.1, XL or Turbo.
 
         Or one .safetensors file with all weights by the original code's names, as most community models are: sizes,
         tokenizer and scheduler are then those of `config`, a folder for the same model, as in `from_single_file` there.
@@ -88,11 +98,18 @@ class StableDiffusion:
         sampler, unless another is asked for. `sampler` takes the place of a scheduler that minidiff does not have, as
         `from_pretrained(folder, scheduler=...)` does there. WeightsError, in one line and before any weight is read,
         for what is missing or not implemented.
+
+        `dtype` is the precision of U-Net and text encoders: float32, float16 or bfloat16; the VAE keeps single
+        precision, as its activations overflow float16. With `offload`, a part is on the device only while it works, and
+        in the memory of the CPU otherwise; the last one stays until another comes.
         """
-        return cls(**parts.from_diffusers(Path(folder), find_device(device), sampler, config))
+        return cls(**parts.from_diffusers(Path(folder), find_device(device), sampler, config, dtype, offload))
 
     def to_diffusers(self, folder: str | Path) -> None:
-        """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures."""
+        """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures.
+
+        WeightsError for SDXL.
+        """
         parts.to_diffusers(self, Path(folder))
 
     @torch.no_grad()
@@ -112,6 +129,8 @@ class StableDiffusion:
         mask: Image.Image | np.ndarray | None = None,
         margins: tuple[int, int, int, int] | None = None,
         control: tuple | list[tuple] | None = None,
+        sizes: Sizes | None = None,
+        refiner: tuple["StableDiffusion", float] | None = None,
         latents: Tensor | None = None,
         progress: bool = True,
         trace: bool = False,
@@ -128,6 +147,8 @@ class StableDiffusion:
         margins    (left, top, right, bottom) pixels to add around the image, drawn from nothing, as if masked
         control    (controlnet, hint, scale) or a list of them; the hint a picture such as it was trained on, or a list
                    of one for each prompt
+        sizes      what SDXL is told of the picture, `prompts.Sizes`; if none, the size that is drawn, and no crop
+        refiner    (pipeline, share): another one's U-Net, told the prompts in its way, draws that last share of time
         latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
         trace      return a Trace, whose .images the pictures are
 
@@ -137,8 +158,8 @@ class StableDiffusion:
         """
         drawing = self.draw(
             prompt, negative_prompt, steps=steps, guidance=guidance, sampler=sampler, seed=seed, height=height,
-            width=width, image=image, strength=strength, mask=mask, margins=margins, control=control, latents=latents,
-            trace=trace,
+            width=width, image=image, strength=strength, mask=mask, margins=margins, control=control, sizes=sizes,
+            refiner=refiner, latents=latents, trace=trace,
         )  # fmt: skip
         for _ in tqdm(drawing, "drawing", len(drawing.trace.times) - 1, disable=not progress, leave=False):
             pass
@@ -162,6 +183,8 @@ class StableDiffusion:
         mask: Image.Image | np.ndarray | None = None,
         margins: tuple[int, int, int, int] | None = None,
         control: tuple | list[tuple] | None = None,
+        sizes: Sizes | None = None,
+        refiner: tuple["StableDiffusion", float] | None = None,
         latents: Tensor | None = None,
         trace: bool = False,
     ) -> Drawing:
@@ -195,14 +218,19 @@ class StableDiffusion:
         fixed = None if latents is None else ("the latents", [self.factor * side for side in latents.shape[2:]])
         fixed = fixed if canvas is None else ("the image, with its margins", canvas.pictures.shape[2:])
         height, width = arguments.picture_size(height, width, self.factor, self.unet.config.sample_size, fixed)
-        control = self._hints(control, n, height, width)
+        control, times = self._hints(control, n, height, width), times[skipped:]
+        handover = len(times) - 1 if refiner is None else self._handover(refiner, schedule, times)
         arguments.warn_of_words(prompts + negatives, self.tokenizer, self.words)
 
         # Words
-        uncond, cond = self._read(prompts, negatives).chunk(2)
+        told = prompts, negatives, self.device, (height, width), sizes
+        uncond, cond = self.read(*told)
+        if refiner is not None:
+            other, _ = refiner
+            answering = other.unet, other.unet, other.prediction, *other.read(*told)
 
         # Noise, or a noisy picture
-        net, times, known, redrawn = self.unet, times[skipped:], None, None
+        net, known, redrawn = self.unet, None, None
         if self.inpaints:
             x, net = self._inpainting(canvas, schedule, times[0], generators, None if skipped else start)
         elif canvas is not None:
@@ -212,44 +240,45 @@ class StableDiffusion:
         else:
             shape = (n, self.vae.config.latent_channels, height // self.factor, width // self.factor)
             x = (start * noise_like(torch.empty(shape), generators)).to(self.device)
-        record = Trace(prompts, [self.tokenizer.tokens(p) for p in prompts], cond.cpu(), times, states=[x.cpu()])
+        tokens, text = [self.tokenizer.tokens(p) for p in prompts], states_of(cond).cpu()
+        record = Trace(prompts, tokens, text, times, states=[x.cpu()])
 
         # The denoiser
         for controlnet, hint, scale in reversed(control):  # the first is asked first
             net = controlled(net, controlnet, hint, scale)
-        denoise = denoiser(net, schedule, prediction)
-        if trace:
-            controlnets = [controlnet for controlnet, _, _ in control]
-            denoise = traced_cfg(denoise, cond, uncond, guidance, self.unet, controlnets, record.calls)
-        else:
-            denoise = cfg(denoise, cond, uncond, guidance)
-        denoise = clipped(denoise, clip)
-        if redrawn is not None:
-            denoise = inpaint(denoise, known, redrawn)
+        controlnets, estimates, sample = [controlnet for controlnet, _, _ in control], [], begun(sampler)
+
+        def states(x, times, unet, net, prediction, uncond, cond) -> Iterator[Tensor]:
+            denoise = denoiser(net, schedule, prediction)
+            if trace:
+                denoise = traced_cfg(denoise, cond, uncond, guidance, unet, controlnets, record.calls)
+            else:
+                denoise = cfg(denoise, cond, uncond, guidance)
+            denoise = clipped(denoise, clip)
+            if redrawn is not None:
+                denoise = inpaint(denoise, known, redrawn)
+
+            def watched(x: Tensor, t) -> Tensor:
+                estimates[:] = [denoise(x, t)]
+                return estimates[0]
+
+            return sample(watched, x, schedule, times, generator=generators)
 
         # All of it, step by step
-        estimates = []
+        first = states(x, times[: handover + 1], self.unet, net, prediction, uncond, cond)
 
-        def watched(x: Tensor, t) -> Tensor:
-            estimates[:] = [denoise(x, t)]
-            return estimates[0]
-
-        states = begun(sampler)(watched, x, schedule, times, generator=generators)
+        def refined() -> Iterator[Tensor]:  # by a sampler that begins anew: what it remembers is of another net
+            yield from states(record.states[-1].to(self.device), times[handover:], *answering)
 
         @torch.no_grad()
         def steps_done() -> Iterator[tuple[Tensor, Tensor]]:
-            for i, x in enumerate(states, 1):
+            for i, x in enumerate(first if refiner is None else chain(first, refined()), 1):
                 if redrawn is not None and i == len(times) - 1:  # Stable Diffusion's times end at 1, not at 0
                     x = redrawn * x + (1 - redrawn) * known
                 record.states.append(x.cpu())
                 yield x, estimates[0]
 
         return Drawing(steps_done(), record, self.decode, canvas)
-
-    def _read(self, prompts: list[str], negatives: list[str]) -> Tensor:
-        """What guidance needs: the text states of the negative prompts, then of the prompts, (2 B, N, D)."""
-        ids = torch.cat([self.tokenizer(negatives).expand(len(prompts), -1), self.tokenizer(prompts)])
-        return self.text(ids.to(self.device))
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image.Image]:
@@ -272,7 +301,7 @@ class StableDiffusion:
 
     @property
     def device(self) -> torch.device:
-        return self.unet.conv_in.weight.device
+        return self._device or next(self.unet.parameters()).device
 
     def _process(self, sampler: Callable | None, steps: int) -> tuple:
         """(schedule, prediction, sampler, times, scale of the first state's noise, limit of x_0)"""
@@ -284,6 +313,19 @@ class StableDiffusion:
         config = self.scheduler_config if sampler is None else convert.with_sampler(self.scheduler_config, sampler)
         schedule, prediction, own, times, clip = convert.scheduler(config, steps)
         return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps), clip
+
+    def _handover(self, refiner, schedule: Schedule, times: Tensor) -> int:
+        """How many steps are done when the refiner takes over, as by diffusers' denoising_end = 1 - share."""
+        match refiner:
+            case (StableDiffusion() as other, share) if arguments.real(share, 0, 1) and other.device == self.device:
+                done = (schedule.network_time(times[:-1]) >= round(share * schedule.T)).sum().item()
+            case _:
+                expected = f"(pipeline on {self.device}, share of the time, up to 1)"
+                raise ValueError(f"refiner is {named(refiner)}, expected {expected}")
+        if not 0 < done < len(times) - 1:
+            left = f"{done} of {len(times) - 1} steps to the first model"
+            raise ValueError(f"the refiner's share, {share}, leaves {left}: give another, or other steps")
+        return done
 
     def _hints(self, control, n: int, height: int, width: int) -> list[tuple[ControlNet, Tensor, float]]:
         """`control` as a list of (controlnet, hints, scale), hints a tensor (1 or n, 3, height, width) in [0, 1]."""

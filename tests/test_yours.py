@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import minidiff
-from minidiff import answers, data, parts, sample
+from minidiff import answers, data, parts, pipeline, sample
 from minidiff.answers import NUMBERS, YourError, keep, kept, report
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load

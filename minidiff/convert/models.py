@@ -62,8 +62,9 @@ def from_diffusers(
     folder: str | Path,
     device: torch.device | str | None = None,
     file: str | Path | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """The model in a folder that diffusers or transformers wrote, in single precision and evaluation mode.
+    """The model in a folder that diffusers or transformers wrote, in evaluation mode.
 
     The folder is one component's, such as unet/ of a checkpoint: config.json, and safetensors of any precision, whole
     or in shards. With `file`, the weights are this part's of a single-file checkpoint, and the folder has config.json
@@ -81,7 +82,7 @@ def from_diffusers(
         rules, source, advice = RULES + original, file, f"give the config of the same kind of model, not {folder}"
     tensors = {their_name(name, OLD): tensor for name, tensor in tensors.items()}
     tensors.pop("embeddings.position_ids", None)  # a buffer of older files: 0, 1, 2 ...
-    fill(model, tensors, source, advice, lambda name: their_name(name, rules))
+    fill(model, tensors, source, advice, lambda name: their_name(name, rules), dtype)
     return model.to(device).eval()
 
 
