@@ -219,15 +219,20 @@ class StableDiffusion:
         fixed = fixed if canvas is None else ("the image, with its margins", canvas.pictures.shape[2:])
         height, width = arguments.picture_size(height, width, self.factor, self.unet.config.sample_size, fixed)
         control, times = self._hints(control, n, height, width), times[skipped:]
-        handover = len(times) - 1 if refiner is None else self._handover(refiner, schedule, times)
+        match refiner:
+            case None:
+                other, handover = None, len(times) - 1
+            case (StableDiffusion() as other, share) if other.device == self.device:
+                handover = arguments.steps_before(share, schedule, times)
+            case _:
+                expected = f"(pipeline on {self.device}, share of the time)"
+                raise ValueError(f"refiner is {named(refiner)}, expected {expected}")
         arguments.warn_of_words(prompts + negatives, self.tokenizer, self.words)
 
         # Words
         told = prompts, negatives, self.device, (height, width), sizes
         uncond, cond = self.read(*told)
-        if refiner is not None:
-            other, _ = refiner
-            answering = other.unet, other.unet, other.prediction, *other.read(*told)
+        refined = other and (other.unet, other.unet, other.prediction, *other.read(*told))
 
         # Noise, or a noisy picture
         net, known, redrawn = self.unet, None, None
@@ -267,12 +272,13 @@ class StableDiffusion:
         # All of it, step by step
         first = states(x, times[: handover + 1], self.unet, net, prediction, uncond, cond)
 
-        def refined() -> Iterator[Tensor]:  # by a sampler that begins anew: what it remembers is of another net
-            yield from states(record.states[-1].to(self.device), times[handover:], *answering)
+        def last() -> Iterator[Tensor]:  # the sampler begins anew, as what it remembers is of another net
+            if refined:
+                yield from states(record.states[-1].to(self.device), times[handover:], *refined)
 
         @torch.no_grad()
         def steps_done() -> Iterator[tuple[Tensor, Tensor]]:
-            for i, x in enumerate(first if refiner is None else chain(first, refined()), 1):
+            for i, x in enumerate(chain(first, last()), 1):
                 if redrawn is not None and i == len(times) - 1:  # Stable Diffusion's times end at 1, not at 0
                     x = redrawn * x + (1 - redrawn) * known
                 record.states.append(x.cpu())
@@ -313,19 +319,6 @@ class StableDiffusion:
         config = self.scheduler_config if sampler is None else convert.with_sampler(self.scheduler_config, sampler)
         schedule, prediction, own, times, clip = convert.scheduler(config, steps)
         return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps), clip
-
-    def _handover(self, refiner, schedule: Schedule, times: Tensor) -> int:
-        """How many steps are done when the refiner takes over, as by diffusers' denoising_end = 1 - share."""
-        match refiner:
-            case (StableDiffusion() as other, share) if arguments.real(share, 0, 1) and other.device == self.device:
-                done = (schedule.network_time(times[:-1]) >= round(share * schedule.T)).sum().item()
-            case _:
-                expected = f"(pipeline on {self.device}, share of the time, up to 1)"
-                raise ValueError(f"refiner is {named(refiner)}, expected {expected}")
-        if not 0 < done < len(times) - 1:
-            left = f"{done} of {len(times) - 1} steps to the first model"
-            raise ValueError(f"the refiner's share, {share}, leaves {left}: give another, or other steps")
-        return done
 
     def _hints(self, control, n: int, height: int, width: int) -> list[tuple[ControlNet, Tensor, float]]:
         """`control` as a list of (controlnet, hints, scale), hints a tensor (1 or n, 3, height, width) in [0, 1]."""

@@ -392,8 +392,8 @@ def without(name):
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4f1a\nsize 3438167540\n"
 REFUSED = {
-    "_class_name 'DDPMPipeline', expected StableDiffusionPipeline, or": {INDEX: {"_class_name": "DDPMPipeline"}},
-    "_class_name 'StableDiffusionXLPipeline'": {INDEX: {"_class_name": "StableDiffusionXLPipeline"}},
+    "_class_name 'DDPMPipeline', expected StableDiffusionPipeline, StableDiffusionXL": {INDEX: {"_class_name": "DDPMPipeline"}},
+    "has no text_encoder_2 in its model_index.json": {INDEX: {"_class_name": "StableDiffusionXLPipeline"}},
     "_class_name 'FluxPipeline'": {INDEX: {"_class_name": "FluxPipeline"}},
     "_class_name 'LatentConsistencyModelPipeline'": {INDEX: {"_class_name": "LatentConsistencyModelPipeline"}},
     r"_class_name \['mine', 'Pipe'\]": {INDEX: {"_class_name": ["mine", "Pipe"]}},

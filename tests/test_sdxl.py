@@ -11,7 +11,7 @@ import transformers
 from PIL import Image
 from test_full_pipelines import PROMPT, SCHEDULER, changed, randomised, tiny_pipeline, with_scheduler
 
-from minidiff import data, parts, prompts
+from minidiff import arguments, data, parts, prompts
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError
 from minidiff.pipeline import StableDiffusion
@@ -37,8 +37,11 @@ def blocks(sizes: int, width: int) -> dict:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """base/, refiner/ and turbo/, and in base/ a ControlNet and inpainting/, a U-Net of nine channels."""
-    root = tmp_path_factory.mktemp("sdxl")
+    return tiny_sdxl(tmp_path_factory.mktemp("sdxl"))
+
+
+def tiny_sdxl(root):
+    """`root`, with base/, refiner/, inpainting/ of nine channels, turbo/ and controlnet/ in it, random all of them."""
     Tokenizer.train(data.WORDS).save(root / "tokens")
     tokenizers = [
         transformers.CLIPTokenizer.from_pretrained(root / "tokens", pad_token=pad) for pad in ("<|endoftext|>", "!")
@@ -335,8 +338,8 @@ def test_a_mistake_shows(root, mistake, monkeypatch):
 def test_a_refiner_that_begins_a_step_late_shows(root, monkeypatch):
     refiner = our_pipeline(root / "refiner"), 0.5
     latents = [ours(root / "base", refiner=refiner, guidance=1.0).states[-1]]
-    handover = StableDiffusion._handover
-    monkeypatch.setattr(StableDiffusion, "_handover", lambda self, *asked: handover(self, *asked) + 1)
+    right = arguments.steps_before
+    monkeypatch.setattr(arguments, "steps_before", lambda *asked: right(*asked) + 1)
     latents.append(ours(root / "base", refiner=refiner, guidance=1.0).states[-1])
     assert (latents[0] - latents[1]).abs().max() > 2e-4 * latents[0].abs().max()
 
@@ -378,8 +381,8 @@ def test_what_makes_no_sense_is_refused(root, tmp_path, pipe):
     base, refiner = our_pipeline(root / "base"), our_pipeline(root / "refiner")
     for call, message in (
         ({"sizes": (32, 32)}, r"sizes are \(32, 32\), expected prompts.Sizes"),
-        ({"refiner": refiner}, r"refiner is .*, expected \(pipeline on cpu, share of the time, up to 1\)"),
-        ({"refiner": (refiner, 0)}, "expected .pipeline on cpu, share of the time, up to 1"),
+        ({"refiner": refiner}, r"refiner is .*, expected \(pipeline on cpu, share of the time\)"),
+        ({"refiner": (refiner, 0)}, "the refiner's share is 0, expected a number above 0, to 1"),
         ({"refiner": (refiner, 0.1), "steps": 4}, "share, 0.1, leaves 4 of 4 steps to the first model"),
         ({"refiner": (refiner, 1.0), "steps": 4}, "share, 1.0, leaves 0 of 4 steps to the first model"),
     ):
