@@ -392,7 +392,7 @@ def without(name):
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4f1a\nsize 3438167540\n"
 REFUSED = {
-    "_class_name 'DDPMPipeline', expected StableDiffusionPipeline, StableDiffusionXL": {INDEX: {"_class_name": "DDPMPipeline"}},
+    "_class_name 'DDPMPipeline', expected StableDiffusionPipeline, ": {INDEX: {"_class_name": "DDPMPipeline"}},
     "has no text_encoder_2 in its model_index.json": {INDEX: {"_class_name": "StableDiffusionXLPipeline"}},
     "_class_name 'FluxPipeline'": {INDEX: {"_class_name": "FluxPipeline"}},
     "_class_name 'LatentConsistencyModelPipeline'": {INDEX: {"_class_name": "LatentConsistencyModelPipeline"}},
