@@ -21,13 +21,13 @@ from minidiff.convert import WeightsError
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
-from minidiff.prompts import Sizes, Words, states_of
+from minidiff.prompts import Sizes, Words
 from minidiff.sample import ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.trace import Drawing, Trace, traced_cfg
-from minidiff.unet import UNet
+from minidiff.unet import UNet, text_of
 from minidiff.vae import VAE, WHOLE
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -245,8 +245,8 @@ class StableDiffusion:
         else:
             shape = (n, self.vae.config.latent_channels, height // self.factor, width // self.factor)
             x = (start * noise_like(torch.empty(shape), generators)).to(self.device)
-        tokens, text = [self.tokenizer.tokens(p) for p in prompts], states_of(cond).cpu()
-        record = Trace(prompts, tokens, text, times, states=[x.cpu()])
+        tokens = [self.tokenizer.tokens(p) for p in prompts]
+        record = Trace(prompts, tokens, text_of(cond, x).cpu(), times, states=[x.cpu()])
 
         # The denoiser
         for controlnet, hint, scale in reversed(control):  # the first is asked first

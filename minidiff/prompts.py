@@ -7,7 +7,6 @@ which only SDXL's takes; it gives (uncond, cond), in which first dimensions are 
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
 
 from minidiff.arguments import named, real
 from minidiff.clip import CLIPText
@@ -95,8 +94,3 @@ class WordsAndSizes:
         told = (row.expand(len(prompts), -1) for row in numbers)
         uncond, cond = zip(states.chunk(2), pooled.chunk(2), told, strict=True)
         return uncond, cond
-
-
-def states_of(cond: Cond) -> Tensor:
-    """The text states among what a network is told."""
-    return cond[0] if isinstance(cond, tuple) else cond

@@ -214,7 +214,7 @@ def main():
             *table("diffusers, ours, cases equal, refused, largest error", samplers()),
             "## Pipelines",
             "",
-            "Small random models written by diffusers; guidance 4, 5 steps and a negative prompt, or 4 and none in SDXL.",
+            "Small random models written by diffusers; guidance 4; 5 steps and a negative prompt, in SDXL 4 and none.",
             "",
             *table(
                 "diffusers, scheduler, error of the final latents, pixels (of 255)",
