@@ -229,9 +229,7 @@ def steps_before(share: float, schedule: Any, times: "Tensor") -> int:
     steps = len(times) - 1
     before = int((schedule.network_time(times[:-1]) >= round(given * schedule.T)).sum())
     if not 0 < before < steps:
-        raise ValueError(
-            f"the refiner's share, {given}, leaves {before} of {steps} steps to the first model: change it"
-        )
+        raise ValueError(f"the refiner's share, {given}, leaves {before} of {steps} steps to the first: change it")
     return before
 
 

@@ -210,8 +210,8 @@ class StableDiffusion:
             raise ValueError("this model's U-Net only inpaints: give image= and mask=, or margins=")
         skipped = arguments.skipped_steps(steps, strength if margins is None else 1.0) if image is not None else 0
         from_noise = image is None or (self.inpaints and not skipped)
-        if not from_noise and self.scheduler_config is not None and sampler is plms:
-            raise ValueError("diffusers' PNDM does not start from an image as others do: give sampler=ddim")
+        if (refiner or not from_noise) and self.scheduler_config is not None and sampler is plms:
+            raise ValueError("diffusers' PNDM does not start from an image, or midway, as others do: give sampler=ddim")
         margins = None if margins is None else arguments.sides(margins)
         canvas = None if image is None else Canvas.of(n, image, mask, margins, self.factor)
         arguments.check_latents(latents, n, self.vae.config.latent_channels, self.factor)

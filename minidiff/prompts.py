@@ -49,7 +49,7 @@ class Words:
         self.text, self.tokenizer = text, tokenizer
 
     def __call__(
-        self, prompts: list[str], negatives: list[str], device: torch.device, size, sizes: Sizes | None = None
+        self, prompts: list[str], negatives: list[str], device: torch.device, size: tuple, sizes: Sizes | None = None
     ) -> tuple[Cond, Cond]:
         if sizes is not None:
             raise ValueError("got sizes, which this model is not told: give them to SDXL alone")

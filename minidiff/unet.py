@@ -28,9 +28,7 @@ class UNetConfig:
     use_linear_projection: bool = False
     norm_num_groups: int = 16
     mid_block: bool = True  # False: nothing between the way down and the way up, as in BK-SDM small and tiny
-    addition_time_embed_dim: int | None = (
-        None  # SDXL: width to which each of the sizes is embedded; None: it reads none
-    )
+    addition_time_embed_dim: int | None = None  # of SDXL, width of each embedded size; None: it is told no sizes
     projection_class_embeddings_input_dim: int | None = None  # width of the pooled text and all embedded sizes
 
     def __post_init__(self):
@@ -111,6 +109,7 @@ class Upsample(nn.Conv2d):
 
 
 def transformer(config: UNetConfig, level: int) -> Transformer2D:
+    """A new one, as those of this level."""
     channels, heads, layers = config.block_out_channels[level], config.heads[level], config.transformer_layers
     groups, linear = config.norm_num_groups, config.use_linear_projection
     return Transformer2D(channels, heads, config.cross_attention_dim, groups, linear, layers[level] if layers else 1)

@@ -64,7 +64,7 @@ def from_diffusers(
     file: str | Path | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """The model in a folder that diffusers or transformers wrote, in evaluation mode.
+    """The model in a folder that diffusers or transformers wrote, in evaluation mode and the precision `dtype`.
 
     The folder is one component's, such as unet/ of a checkpoint: config.json, and safetensors of any precision, whole
     or in shards. With `file`, the weights are this part's of a single-file checkpoint, and the folder has config.json
@@ -260,7 +260,7 @@ TEXT = dict(
 )  # fmt: skip
 
 
-ADDED = "addition_time_embed_dim", "projection_class_embeddings_input_dim"  # of SDXL alone
+ADDED = "addition_time_embed_dim", "projection_class_embeddings_input_dim"  # read in SDXL alone
 
 
 def _read_encoder(options: dict) -> dict:
