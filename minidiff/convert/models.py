@@ -272,7 +272,7 @@ def _read_encoder(options: dict) -> dict:
         "heads": heads if isinstance(heads, list) else [heads] * levels,
         "transformer_layers": layers if isinstance(layers, list) else [] if layers == 1 else [layers] * levels,
         "cross_attention_dim": None if no_attention else options["cross_attention_dim"],
-        **{name: options.get(name) if options["addition_embed_type"] else None for name in ADDED},
+        **{name: options.get(name) if options["addition_embed_type"] == "text_time" else None for name in ADDED},
     }
 
 
