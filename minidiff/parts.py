@@ -61,6 +61,7 @@ def from_diffusers(
     scheduler = convert.read_scheduler(folder, sampler)
     tokenizers = [Tokenizer.load(folder / name.replace("text_encoder", "tokenizer")) for name in texts]
 
+    device = torch.empty(0, device=device).device  # "cuda:0" for "cuda", as tensors there say
     home = torch.device("cpu") if offload else device
     precisions = {name: torch.float32 if name == "vae" else dtype for name in models}  # half would overflow in a VAE
     vae, unet, *encoders = (m.from_diffusers(folder / name, home, file, precisions[name]) for name, m in models.items())
