@@ -383,7 +383,7 @@ def test_what_makes_no_sense_is_refused(root, tmp_path, pipe):
         ({"sizes": (32, 32)}, r"sizes are \(32, 32\), expected prompts.Sizes"),
         ({"refiner": refiner}, r"refiner is .*, expected \(pipeline on cpu, share of the time\)"),
         ({"refiner": (refiner, 0)}, "the refiner's share is 0, expected a number above 0, to 1"),
-        ({"refiner": (refiner, 0.1), "steps": 4}, "share, 0.1, leaves 4 of 4 steps to the first: change it"),
+        ({"refiner": (refiner, 0.001), "steps": 4}, "share, 0.001, leaves 4 of 4 steps to the first: change it"),
         ({"refiner": (refiner, 1.0), "steps": 4}, "share, 1.0, leaves 0 of 4 steps to the first: change it"),
     ):
         with pytest.raises(ValueError, match=message):
