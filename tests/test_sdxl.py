@@ -231,6 +231,13 @@ def test_base_then_refiner(root, tmp_path, scheduler):
     assert len(trace.states) == 7 and len(trace.calls) == 6
 
 
+def test_diffusers_reads_a_unet_that_ours_writes(root, tmp_path):
+    our_pipeline(root / "base").unet.to_diffusers(tmp_path)
+    folders = (root / "base" / "unet", tmp_path)
+    right, written = (diffusers.UNet2DConditionModel.from_pretrained(folder).state_dict() for folder in folders)
+    assert right.keys() == written.keys() and all(torch.equal(right[name], written[name]) for name in right)
+
+
 def test_half_precision(root):
     right = ours(root / "base").states[-1]
     for dtype, limit in ((torch.bfloat16, 0.1), (torch.float16, 0.02)):
