@@ -364,7 +364,7 @@ REFUSED = {
         INDEX: {"text_encoder": [None, None], "tokenizer": [None, None]}},
     "projection_class_embeddings_input_dim = 56, expected 50, of the pooled text and 5 sizes": {
         INDEX: {"_class_name": "StableDiffusionXLImg2ImgPipeline", "requires_aesthetics_score": True}},
-    "reverse_transformer_layers_per_block = .*, a UNet takes None only": {
+    "transformer_layers_per_block = .*, a UNet takes 1 only": {
         UNET: {LAYERS: [1, [2, 2]], f"reverse_{LAYERS}": [[1, 1, 1], 1]}},  # as SSD-1B
     "addition_embed_type = 'text_image', a UNet takes None only": {UNET: {"addition_embed_type": "text_image"}},
     "transformer_layers has 3 entries, block_out_channels 2": {UNET: {LAYERS: [1, 2, 10]}},

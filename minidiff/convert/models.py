@@ -266,11 +266,12 @@ ADDED = "addition_time_embed_dim", "projection_class_embeddings_input_dim"  # re
 def _read_encoder(options: dict) -> dict:
     heads = options["attention_head_dim"]  # the number of heads, whatever its name says
     layers, levels = options["transformer_layers_per_block"], len(options["block_out_channels"])
+    layers = layers if isinstance(layers, list) else [layers] * levels
     no_attention = options["mid_block_type"] == "UNetMidBlock2D"
     return {
         "attention": [kind == "CrossAttnDownBlock2D" for kind in options["down_block_types"]],
         "heads": heads if isinstance(heads, list) else [heads] * levels,
-        "transformer_layers": layers if isinstance(layers, list) else [] if layers == 1 else [layers] * levels,
+        "transformer_layers": layers if set(map(type, layers)) == {int} and set(layers) != {1} else [],
         "cross_attention_dim": None if no_attention else options["cross_attention_dim"],
         **{name: options.get(name) if options["addition_embed_type"] == "text_time" else None for name in ADDED},
     }
