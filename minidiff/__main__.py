@@ -12,6 +12,7 @@ from PIL import Image
 
 from minidiff import infotext
 from minidiff.cli import CONTROLS, Parser, number, run
+from minidiff.infotext import NUMBER
 from minidiff.pictures import read
 
 EXAMPLES = """examples:
@@ -22,6 +23,7 @@ EXAMPLES = """examples:
   python -m minidiff "bee above apple on blue" --image apple.png --mask mask.png
   python -m minidiff "red apple on blue" --image apple.png --margins 32 0 32 0
   python -m minidiff "green pear on blue" --control lines scribble.png
+  python -m minidiff "fox on green" --lora lighthouse.safetensors:0.8 --ip-image apple.png
   python -m minidiff --again apple.png --seed 4
 
 The model knows these sentences (objects, styles and places: DATA_CARD.md):
@@ -33,11 +35,12 @@ Samplers: {samplers}
 # What may be written in a picture's file -> the option that says the same, or that has to give the file of that hash
 OPTIONS = {"Steps": "--steps", "CFG scale": "--guidance", "Seed": "--seed", "Denoising strength": "--strength"}
 OPTIONS |= {"Negative prompt": "--negative"}
-NUMBER = r"\d+(\.\d+)?(e[+-]\d+)?"
 FORMS = {"Steps": r"\d+", "CFG scale": NUMBER, "Seed": r"\d+", "Size": r"\d+x\d+", "Model hash": r"\w+"}
 FORMS |= {"Denoising strength": NUMBER, "Margins": r"\d+( \d+){3}", "ControlNet weight": rf"{NUMBER}( {NUMBER})*"}
+FORMS |= {"IP-Adapter weight": rf"-?{NUMBER}", "Lora hashes": r"[^:,]+: \w+(, [^:,]+: \w+)*"}
 FILES = {"Model hash": "--weights", "Image hash": "--image", "Mask hash": "--mask"}
-FILES |= {"ControlNet hash": "--control", "Hint hash": "--control"}
+FILES |= {"ControlNet hash": "--control", "Hint hash": "--control", "Lora hashes": "--lora"}
+FILES |= {"IP image hash": "--ip-image", "IP-Adapter hash": "--weights"}
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -86,6 +89,18 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         "--control-scale", type=number(float, 0, 10), default=1.0, help="how strongly, 0 is not (%(default)s)"
     )
     parser.add_argument(
+        "--lora",
+        type=lora,
+        action="append",
+        default=[],
+        metavar="FILE[:WEIGHT]",
+        help="a LoRA to add to the weights, 1 time if not given; several add up",
+    )
+    parser.add_argument("--ip-image", type=Path, metavar="FILE", help="draw what this picture shows, too")
+    parser.add_argument(
+        "--ip-scale", type=number(float, -10, 10), default=1.0, help="how much of it, 0 is nothing (%(default)s)"
+    )
+    parser.add_argument(
         "--weights", default="openmoji", metavar="FOLDER", help="your own weights, not the shipped ones"
     )
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is, if not given")
@@ -97,16 +112,31 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     )
     args = parser.parse_args(argv)
     before = infotext.of_file("--again", args.again) if args.again else []
+    weights = []
     if before:
-        parser.set_defaults(prompt=[settings["Prompt"] for settings in before])
+        prompts, (weights, *_) = zip(*map(infotext.split_loras, before), strict=True)
+        parser.set_defaults(prompt=list(prompts))
         args = parser.parse_args([*options_of(args.again, before, args.image), *argv])
     args.before = before[0] if before else {}
+    for i, (file, weight) in enumerate(args.lora):  # if not given, as it was
+        was = float(weights[i]) if i < len(weights) else 1.0
+        args.lora[i] = file, was if weight is None else weight
     if not args.prompt:
         parser.error("the following arguments are required: prompt")
     for kind, _ in args.control:
         if kind not in CONTROLS:
             parser.error(f"argument --control: got {kind}, expected {' or '.join(CONTROLS)}, and a picture file")
     return args
+
+
+def lora(text: str) -> tuple[Path, float | None]:
+    """An argparse type: FILE:WEIGHT, or FILE, whose weight is None."""
+    file, _, weight = text.rpartition(":")
+    try:
+        float(weight)
+    except ValueError:  # a colon of the file's own, or none
+        return Path(text), None
+    return Path(file), number(float, -10, 10)(weight)
 
 
 def options_of(path: Path, drawn: list[dict[str, str]], image: Path | None) -> list[str]:
@@ -131,6 +161,8 @@ def options_of(path: Path, drawn: list[dict[str, str]], image: Path | None) -> l
         options += ["--margins", *first["Margins"].split()]
     if "ControlNet weight" in first:
         options += [f"--control-scale={first['ControlNet weight'].split()[0]}"]
+    if "IP-Adapter weight" in first:
+        options += [f"--ip-scale={first['IP-Adapter weight']}"]
     return options
 
 
@@ -162,6 +194,7 @@ def main(argv: list[str] | None = None) -> None:
     image = read("--image", args.image) if args.image else None
     mask = read("--mask", args.mask) if args.mask else None
     hints = [read("--control", Path(file)) for _, file in args.control]
+    ip_image = read("--ip-image", args.ip_image) if args.ip_image else None
 
     # torch takes seconds to import: not before the arguments are known to be right
     from minidiff.controlnet import ControlNet
@@ -173,7 +206,12 @@ def main(argv: list[str] | None = None) -> None:
     if args.sampler not in SAMPLERS:
         raise ValueError(f"--sampler is {args.sampler}, expected one of {', '.join(SAMPLERS)}")
     pipe = StableDiffusion.from_pretrained(args.weights, device=args.device)
-    files = [find_weights(args.weights) / f"{kind}.safetensors" for kind, _ in args.control]
+    folder = find_weights(args.weights)
+    for file, weight in args.lora:
+        pipe.load_lora(file, weight)
+    if ip_image is not None:
+        pipe.load_ip_adapter(folder / "ipadapter.safetensors", folder / "clip.safetensors")
+    files = [folder / f"{kind}.safetensors" for kind, _ in args.control]
     controlnets = [load(ControlNet, file, pipe.device) for file in files]
     options = dict(
         prompt=args.prompt,
@@ -188,6 +226,8 @@ def main(argv: list[str] | None = None) -> None:
         strength=args.strength,
         mask=mask,
         margins=args.margins,
+        ip_image=ip_image,
+        ip_scale=args.ip_scale,
         control=[(*pair, args.control_scale) for pair in zip(controlnets, hints, strict=True)],
     )
     found = infotext.hashes(pipe, **options) if args.before else {}

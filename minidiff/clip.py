@@ -1,7 +1,7 @@
 """CLIP: the text transformer the U-Net reads, and the vision transformer it was trained against."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +57,15 @@ class VisionConfig(TransformerConfig):
 
     image_size: int = 128
     patch_size: int = 16
+
+
+@dataclass(frozen=True)
+class ImageConfig(VisionConfig):
+    """Sizes of a `CLIPImage`, and what is taken from colours in [0, 1], and divided by, before it sees them."""
+
+    projection_dim: int = 128
+    image_mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    image_std: tuple[float, ...] = (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True)
@@ -205,6 +214,32 @@ class CLIPVision(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.post_layernorm(x[:, 0])
+
+
+class CLIPImage(nn.Module):
+    """Pictures (B, 3, S, S) in [-1, 1] -> embeddings (B, projection_dim), of any length: what an IP-Adapter reads.
+
+    With the structure of transformers' CLIPVisionModelWithProjection.
+    """
+
+    from_diffusers = classmethod(convert.from_diffusers)
+
+    def __init__(self, config: ImageConfig = ImageConfig()):  # noqa: B008
+        super().__init__()
+        self.config = config
+        self.vision_model = CLIPVision(config)
+        self.visual_projection = nn.Linear(config.hidden_size, config.projection_dim, bias=False)
+
+    @classmethod
+    def of(cls, clip: "CLIP") -> "CLIPImage":
+        """The picture's half of `clip`, whose parameters it shares."""
+        image = cls(ImageConfig(**asdict(clip.config.vision_config), projection_dim=clip.config.projection_dim))
+        image.vision_model, image.visual_projection = clip.vision_model, clip.visual_projection
+        return image.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean, std = (images.new_tensor(c)[:, None, None] for c in (self.config.image_mean, self.config.image_std))
+        return self.visual_projection(self.vision_model(((images + 1) / 2 - mean) / std))
 
 
 class CLIP(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from minidiff import convert
 from minidiff.denoise import Cond
-from minidiff.unet import UNet, UNetConfig, UNetEncoder, skip_channels
+from minidiff.unet import UNet, UNetConfig, UNetEncoder, skip_channels, zero
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,6 @@ class ControlNet(UNetEncoder):
         states, _ = self.encode(x, t, context, hint)
         convs = [*self.controlnet_down_blocks, self.controlnet_mid_block]
         return [scale * conv(state) for conv, state in zip(convs, states, strict=True)]
-
-
-def zero(conv: nn.Conv2d) -> nn.Conv2d:
-    """`conv`, made to return 0. It learns all the same: the gradient of its weight is its input's, which is not 0."""
-    for parameter in conv.parameters():
-        nn.init.zeros_(parameter)
-    return conv
 
 
 def edges(image: Image.Image) -> Image.Image:

@@ -5,7 +5,8 @@
     Steps: 25, Sampler: DDIM, CFG scale: 4, Seed: 3, Size: 128x128, Model hash: 8a02f6d21c
 
 A PNG keeps it in a text chunk, "parameters"; a grid has one for each picture, the others in "parameters 2" and so on.
-Keys that are known there have their names. Of weights and pictures the hash is kept, ten digits of SHA-256.
+Keys that are known there have their names, and a LoRA stands behind the prompt, as <lora:name:weight>. Of weights and
+pictures the hash is kept, ten digits of SHA-256; of a LoRA's file, as there, twelve.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from minidiff.pictures import on_white, painted, read
 SETTING = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 SAMPLERS = {"ddim": "DDIM", "ddpm": "DDPM", "euler": "Euler", "euler_ancestral": "Euler a", "heun": "Heun"}
 SAMPLERS |= {"dpmpp_2m": "DPM++ 2M", "plms": "PLMS", "consistency": "LCM"}
+NUMBER = r"\d+(?:\.\d+)?(?:e[+-]\d+)?"
 
 
 def texts(pipe, images: list[Image.Image], prompt, negative_prompt="", *, steps, guidance, seed, **more) -> list[str]:
@@ -37,32 +39,55 @@ def texts(pipe, images: list[Image.Image], prompt, negative_prompt="", *, steps,
         settings |= {"Margins": " ".join(map(str, margins))} if margins else {"Denoising strength": _short(strength)}
     if control:
         settings["ControlNet weight"] = " ".join(_short(scale) for _, _, scale in _several(control))
+    if more.get("ip_image") is not None:
+        settings["IP-Adapter weight"] = _short(more["ip_scale"])
+    tags = "".join(f" <lora:{name}:{_short(weight)}>" for name, (_, weight) in pipe.loras.items())
     return [
-        write(text, negative_prompt, settings | {"Seed": seed + i} if len(prompts) > 1 else settings)
+        write(text + tags, negative_prompt, settings | {"Seed": seed + i} if len(prompts) > 1 else settings)
         for i, text in enumerate(prompts)
     ]
 
 
-def hashes(pipe, image=None, mask=None, control=None, **_) -> dict[str, str]:
-    """Of the weights, and of the pictures that were given, however their files keep them."""
-    out = {"Model hash": of_weights(pipe.vae, pipe.unet, pipe.text)}
+def split_loras(settings: dict[str, str]) -> tuple[str, list[str]]:
+    """(the prompt without its LoRAs, their weights) of settings that `texts` wrote."""
+    n = len(settings["Lora hashes"].split(", ")) if settings.get("Lora hashes") else 0
+    found = re.search(rf"(?: <lora:[^<>:]+:-?{NUMBER}>){{{n}}}$", settings["Prompt"])
+    if found is None:
+        return settings["Prompt"], []
+    return settings["Prompt"][: found.start()], re.findall("([^:]*)>", found[0])
+
+
+def of_model(pipe) -> str:
+    """The hash of the pipeline's own weights, as they are without LoRAs."""
+    models = (pipe.vae, pipe.unet, pipe.text)
+    return of_weights(*(model.state_dict() | pipe.originals.get(model, {}) for model in models))
+
+
+def hashes(pipe, image=None, mask=None, control=None, ip_image=None, model=None, **_) -> dict[str, str]:
+    """Of the weights (`model`, if it is known), and of the pictures that were given, however their files keep them."""
+    out = {"Model hash": model or of_model(pipe)}
     if image is not None:
         out["Image hash"] = _of(on_white("image", image))
     if mask is not None:
         out["Mask hash"] = _of(Image.fromarray(painted(mask)))
     if control:
-        out["ControlNet hash"] = " ".join(of_weights(controlnet) for controlnet, _, _ in _several(control))
+        out["ControlNet hash"] = " ".join(of_weights(net.state_dict()) for net, _, _ in _several(control))
         out["Hint hash"] = " ".join(_of(on_white("the hint", hint)) for _, hint, _ in _several(control))
+    if pipe.loras:
+        out["Lora hashes"] = ", ".join(f"{name}: {lora.hash}" for name, (lora, _) in pipe.loras.items())
+    if ip_image is not None:
+        out["IP-Adapter hash"] = of_weights(*(model.state_dict() for model in pipe.ip_adapter))
+        out["IP image hash"] = _of(on_white("ip_image", ip_image))
     return out
 
 
-def of_weights(*models) -> str:
-    """The hash of their parameters."""
+def of_weights(*states: dict) -> str:
+    """The hash of models' parameters, of their `state_dict()`."""
     import torch
 
     digest = hashlib.sha256()
-    for model in models:
-        for name, tensor in sorted(model.state_dict().items()):
+    for state in states:
+        for name, tensor in sorted(state.items()):
             digest.update(name.encode())
             digest.update(tensor.cpu().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()[:10]

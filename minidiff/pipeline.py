@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from minidiff import arguments, convert, parts
+from minidiff.adapt import Adaptable
 from minidiff.arguments import begun, named
 from minidiff.canvas import Canvas, size
 from minidiff.clip import CLIPText
@@ -21,6 +22,7 @@ from minidiff.convert import WeightsError
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
+from minidiff.precision import find_device
 from minidiff.prompts import Sizes, Words
 from minidiff.sample import ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
@@ -35,7 +37,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 SCHEDULE = Discrete(zero_terminal_snr(cosine_betas(1000)))
 
 
-class StableDiffusion:
+class StableDiffusion(Adaptable):
     """Text to picture by diffusion in a VAE's latents, guided by a text encoder (Rombach et al. 2022)."""
 
     def __init__(
@@ -60,6 +62,7 @@ class StableDiffusion:
         With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
         sampler, unless one is given.
         """
+        super().__init__()
         self.vae, self.unet, self.text, self.tokenizer, self.words = vae, unet, text, tokenizer, words
         self.schedule, self.prediction, self.sampler, self._device = schedule, prediction, sampler, device
         self.read = read or Words(text, tokenizer)
@@ -131,6 +134,8 @@ class StableDiffusion:
         control: tuple | list[tuple] | None = None,
         sizes: Sizes | None = None,
         refiner: tuple["StableDiffusion", float] | None = None,
+        ip_image: Image.Image | Sequence[Image.Image] | None = None,
+        ip_scale: float = 1.0,
         latents: Tensor | None = None,
         progress: bool = True,
         trace: bool = False,
@@ -149,6 +154,8 @@ class StableDiffusion:
                    of one for each prompt
         sizes      what SDXL is told of the picture, `prompts.Sizes`; if none, the size that is drawn, and no crop
         refiner    (pipeline, share): another one's U-Net, told the prompts in its way, draws that last share of time
+        ip_image   what the picture shows, one or one for each prompt, through the IP-Adapter of `load_ip_adapter`
+        ip_scale   how much that counts beside the prompt: 0 not at all
         latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
         trace      return a Trace, whose .images the pictures are
 
@@ -159,7 +166,7 @@ class StableDiffusion:
         drawing = self.draw(
             prompt, negative_prompt, steps=steps, guidance=guidance, sampler=sampler, seed=seed, height=height,
             width=width, image=image, strength=strength, mask=mask, margins=margins, control=control, sizes=sizes,
-            refiner=refiner, latents=latents, trace=trace,
+            refiner=refiner, ip_image=ip_image, ip_scale=ip_scale, latents=latents, trace=trace,
         )  # fmt: skip
         for _ in tqdm(drawing, "drawing", len(drawing.trace.times) - 1, disable=not progress, leave=False):
             pass
@@ -185,6 +192,8 @@ class StableDiffusion:
         control: tuple | list[tuple] | None = None,
         sizes: Sizes | None = None,
         refiner: tuple["StableDiffusion", float] | None = None,
+        ip_image: Image.Image | Sequence[Image.Image] | None = None,
+        ip_scale: float = 1.0,
         latents: Tensor | None = None,
         trace: bool = False,
     ) -> Drawing:
@@ -219,6 +228,7 @@ class StableDiffusion:
         fixed = fixed if canvas is None else ("the image, with its margins", canvas.pictures.shape[2:])
         height, width = arguments.picture_size(height, width, self.factor, self.unet.config.sample_size, fixed)
         control, times = self._hints(control, n, height, width), times[skipped:]
+        looking = self._looking_at(ip_image, ip_scale, n)
         match refiner:
             case None:
                 other, handover = None, len(times) - 1
@@ -270,7 +280,7 @@ class StableDiffusion:
             return sample(watched, x, schedule, times, generator=generators)
 
         # All of it, step by step
-        first = states(x, times[: handover + 1], self.unet, net, prediction, uncond, cond)
+        first = states(x, times[: handover + 1], self.unet, looking(net), prediction, uncond, cond)
 
         def last() -> Iterator[Tensor]:  # the sampler begins anew, as what it remembers is of another net
             if refined:
@@ -381,17 +391,3 @@ def find_weights(name: str | Path) -> Path:
     if not folder.is_dir():
         raise WeightsError(f"no weights {str(name)!r}: give 'openmoji', the shipped ones, or a folder with your own")
     return folder
-
-
-def find_device(device: torch.device | str | None = None) -> torch.device:
-    """`device`, else CUDA, MPS or CPU, the first that is there. ValueError if it is not."""
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device is None:
-        return torch.device(next(name for name, available in there.items() if available))
-    if not there.get(str(device).split(":")[0]):
-        usable = ", ".join(name for name, available in there.items() if available)
-        raise ValueError(f"device {str(device)!r} is not there, expected one of: {usable}")
-    try:
-        return torch.empty(0, device=device).device  # "cpu:x" is none, nor "cuda:7" where there is one
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {str(device)!r} is not there: {str(error).splitlines()[0]}") from error

@@ -1,10 +1,24 @@
-"""How a training step computes fastest on the hardware at hand. What was measured: docs/training.md."""
+"""Where to compute, and how a training step is fastest there. What was measured: docs/training.md."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def find_device(device: torch.device | str | None = None) -> torch.device:
+    """`device`, else CUDA, MPS or CPU, the first that is there. ValueError if it is not."""
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device is None:
+        return torch.device(next(name for name, available in there.items() if available))
+    if not there.get(str(device).split(":")[0]):
+        usable = ", ".join(name for name, available in there.items() if available)
+        raise ValueError(f"device {str(device)!r} is not there, expected one of: {usable}")
+    try:
+        return torch.empty(0, device=device).device  # "cpu:x" is none, nor "cuda:7" where there is one
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {str(device)!r} is not there: {str(error).splitlines()[0]}") from error
 
 
 def has_bfloat16(device: torch.device | str) -> bool:

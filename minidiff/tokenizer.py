@@ -1,6 +1,7 @@
 """CLIP's tokenizer: text to the ids of word pieces."""
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Tokenizer:
         special: Iterable[str | AddedToken] | None = None,
     ):
         self.context = context
+        self.words: dict[str, str] = {}  # of several tokens -> these
         self.bpe = clip_bpe(models.BPE(vocab, merges, unk_token=EOS, end_of_word_suffix="</w>"))
         self.bpe.add_special_tokens([BOS, EOS, pad] if special is None else list(special))
         self.bpe.post_processor = processors.RobertaProcessing((EOS, vocab[EOS]), (BOS, vocab[BOS]), False, False)
@@ -46,11 +48,31 @@ class Tokenizer:
     def __call__(self, texts: str | Iterable[str]) -> Tensor:
         """Texts -> ids (B, context): start, the text, end, padding. What does not fit is dropped: see `cut`."""
         texts = [texts] if isinstance(texts, str) else list(texts)
-        return torch.tensor([self.bpe.encode(text).ids for text in texts]).long().reshape(len(texts), self.context)
+        return (
+            torch.tensor([self.bpe.encode(self._spelled(text)).ids for text in texts])
+            .long()
+            .reshape(len(texts), self.context)
+        )
+
+    def _spelled(self, text: str) -> str:
+        for word, tokens in self.words.items():
+            text = re.sub(re.escape(word), lambda _, tokens=tokens: tokens, text, flags=re.IGNORECASE)
+        return text
+
+    def add_word(self, word: str, n: int = 1) -> None:
+        """From now on `word` stands for n new tokens, whose ids follow on the others'. ValueError if it is one already.
+
+        As in diffusers' textual inversion, they are called word, word_1, word_2 ..., and found inside other words, too.
+        """
+        tokens = [word] + [f"{word}_{i}" for i in range(1, n)]
+        if not word.strip() or any(self.bpe.token_to_id(token) is not None for token in tokens):
+            raise ValueError(f"the word {word!r} is empty or a token already: give another, such as <{word}>")
+        self.bpe.add_tokens(tokens)
+        self.words[word] = " ".join(tokens)
 
     def tokens(self, text: str) -> list[str]:
         """The `context` tokens behind the ids of one text, as the vocabulary spells them."""
-        return self.bpe.encode(text).tokens
+        return self.bpe.encode(self._spelled(text)).tokens
 
     def positions(self, text: str, words: str) -> list[int]:
         """Where in the ids of `text` the tokens of `words` stand; empty if nowhere."""
@@ -61,6 +83,7 @@ class Tokenizer:
 
     def cut(self, text: str) -> str:
         """The end of `text` that does not fit into the context; empty if all of it does."""
+        text = self._spelled(text)
         rest = self.bpe.encode(text).overflowing
         return text[min(start for start, end in rest[0].offsets if end > start) :].strip(" \t\r\n") if rest else ""
 

@@ -51,9 +51,10 @@ class Drawing(Iterator):
     def __next__(self) -> tuple[Tensor, Tensor]:
         return next(self.steps)
 
-    def images(self) -> list[Image.Image]:
-        """The pictures of the last state so far; what was to be kept of an image is kept, pixel for pixel."""
-        drawn = self.decode(self.trace.states[-1])
+    def images(self, latents: Tensor | None = None) -> list[Image.Image]:
+        """The pictures of the last state so far, or of other latents, such as an estimate of x_0; what was to be kept
+        of an image is kept, pixel for pixel."""
+        drawn = self.decode(self.trace.states[-1] if latents is None else latents)
         return drawn if self.canvas is None else self.canvas.paste(drawn)
 
 
@@ -86,7 +87,7 @@ def traced_cfg(
         hooks = [layer.register_forward_hook(look(name)) for name, layer in layers.items()]
         hooks += [controlnet.register_forward_hook(keep) for controlnet in set(controlnets)]
         try:
-            with _uncompiled():
+            with uncompiled():
                 x0 = cfg(parted, cond, uncond, scale)(x, t)
         finally:
             for hook in hooks:
@@ -98,7 +99,7 @@ def traced_cfg(
     return guided
 
 
-def _uncompiled() -> AbstractContextManager:
+def uncompiled() -> AbstractContextManager:
     """Compiled modules run as they were written, as their hooks are not called otherwise."""
     compiler_is_loaded = "torch._dynamo" in sys.modules  # or else nothing is compiled, and loading it takes a second
     return torch.compiler.set_stance("force_eager") if compiler_is_loaded else nullcontext()

@@ -185,6 +185,13 @@ class UpBlock(Block):
         return x
 
 
+def zero(layer: nn.Module) -> nn.Module:
+    """`layer`, made to return 0. It learns all the same: the gradient of its weight is its input's, which is not 0."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class SizeError(ValueError, RuntimeError):
     """A tensor that does not fit a model: a wrong value to us, an error of running to torch, and to who catches its."""
 

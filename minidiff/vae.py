@@ -1,4 +1,4 @@
-"""The autoencoder whose latents the diffusion runs in: 8 times smaller each way, 4 channels."""
+"""The autoencoder whose latents the diffusion runs in: 8 times smaller each way, of 4 channels or 16."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +28,8 @@ class VAEConfig:
     norm_num_groups: int = 4  # 16 would be one channel each, and absolute colour lost
     sample_size: int = 128  # height and width it is trained for, in pixels
     scaling_factor: float = 1.0  # 1 / standard deviation of the latents, measured after training
+    shift_factor: float | None = None  # their mean, of which SD 3 and FLUX take account
+    use_quant_conv: bool = True  # 1x1 convolutions around the latents, which SD 3 and FLUX do without
 
 
 class Downsample(nn.Conv2d):
@@ -166,7 +168,8 @@ class VAE(nn.Module):
     """The KL autoencoder of Rombach et al. 2022 (section 3.1), with the structure of diffusers' AutoencoderKL.
 
     Pictures are (B, 3, H, W) in [-1, 1] with H and W multiples of 8. The latents that the U-Net works on are
-    `vae.encode(x).sample() * vae.config.scaling_factor`, about unit variance; divide by the factor before `decode`.
+    `vae.encode(x).sample() * vae.config.scaling_factor`, about unit variance; divide by the factor before `decode`. If
+    there is a shift_factor, it is subtracted before the one, and added after the other.
 
     Pictures of more than 768 x 768 pixels go through it in tiles: see `in_tiles`.
     """
@@ -178,8 +181,8 @@ class VAE(nn.Module):
         super().__init__()
         self.config = config
         self.encoder, self.decoder = Encoder(config), Decoder(config)
-        self.quant_conv = nn.Conv2d(2 * config.latent_channels, 2 * config.latent_channels, 1)
-        self.post_quant_conv = nn.Conv2d(config.latent_channels, config.latent_channels, 1)
+        conv, latents = nn.Conv2d if config.use_quant_conv else nn.Identity, config.latent_channels
+        self.quant_conv, self.post_quant_conv = conv(2 * latents, 2 * latents, 1), conv(latents, latents, 1)
 
     @property
     def factor(self) -> int:

@@ -1,14 +1,24 @@
 """The reference: models of diffusers and transformers, and ours of the same config.json and the same parameters."""
 
+import inspect
 import re
 
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from diffusers import (
+    AutoencoderKL,
+    ControlNetModel,
+    FluxPipeline,
+    FluxTransformer2DModel,
+    SD3Transformer2DModel,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
 from minidiff.clip import CLIPText, CLIPTextProjected
 from minidiff.controlnet import ControlNet
 from minidiff.convert import read_config, their_name
+from minidiff.dit import Flux, MMDiT
+from minidiff.t5 import T5
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
@@ -18,6 +28,9 @@ THEIRS = {
     CLIPText: CLIPTextModel,
     CLIPTextProjected: CLIPTextModelWithProjection,
     ControlNet: ControlNetModel,
+    MMDiT: SD3Transformer2DModel,
+    Flux: FluxTransformer2DModel,
+    T5: T5EncoderModel,
 }
 
 # What the files on the Hub say.
@@ -42,6 +55,11 @@ SD_VAE = {
     "latent_channels": 4, "layers_per_block": 2, "norm_num_groups": 32, "out_channels": 3,
     "up_block_types": ["UpDecoderBlock2D"] * 4,
 }  # fmt: skip
+SD3_VAE = SD_VAE | {
+    "_diffusers_version": "0.29.0.dev0", "force_upcast": True, "latent_channels": 16, "latents_mean": None,
+    "latents_std": None, "sample_size": 1024, "scaling_factor": 1.5305, "shift_factor": 0.0609,
+    "use_post_quant_conv": False, "use_quant_conv": False,
+}  # fmt: skip
 SD_TEXT = {
     "_name_or_path": "openai/clip-vit-large-patch14", "architectures": ["CLIPTextModel"], "attention_dropout": 0.0,
     "bos_token_id": 0, "dropout": 0.0, "eos_token_id": 2, "hidden_act": "quick_gelu", "hidden_size": 768,
@@ -54,6 +72,26 @@ SDXL_TEXT_2 = SD_TEXT | {
     "_name_or_path": None, "architectures": ["CLIPTextModelWithProjection"], "hidden_act": "gelu", "hidden_size": 1280,
     "intermediate_size": 5120, "num_attention_heads": 20, "num_hidden_layers": 32, "projection_dim": 1280,
     "torch_dtype": "float16",
+}  # fmt: skip
+SD3_MMDIT = {
+    "_class_name": "SD3Transformer2DModel", "_diffusers_version": "0.29.0.dev0", "attention_head_dim": 64,
+    "caption_projection_dim": 1536, "in_channels": 16, "joint_attention_dim": 4096, "num_attention_heads": 24,
+    "num_layers": 24, "out_channels": 16, "patch_size": 2, "pooled_projection_dim": 2048, "pos_embed_max_size": 192,
+    "sample_size": 128,
+}  # fmt: skip
+FLUX = {
+    "_class_name": "FluxTransformer2DModel", "_diffusers_version": "0.30.0.dev0", "attention_head_dim": 128,
+    "guidance_embeds": True, "in_channels": 64, "joint_attention_dim": 4096, "num_attention_heads": 24,
+    "num_layers": 19, "num_single_layers": 38, "patch_size": 1, "pooled_projection_dim": 768,
+}  # fmt: skip
+T5_XXL = {
+    "_name_or_path": "google/t5-v1_1-xxl", "architectures": ["T5EncoderModel"], "classifier_dropout": 0.0,
+    "d_ff": 10240, "d_kv": 64, "d_model": 4096, "decoder_start_token_id": 0, "dense_act_fn": "gelu_new",
+    "dropout_rate": 0.1, "eos_token_id": 1, "feed_forward_proj": "gated-gelu", "initializer_factor": 1.0,
+    "is_encoder_decoder": True, "is_gated_act": True, "layer_norm_epsilon": 1e-06, "model_type": "t5",
+    "num_decoder_layers": 24, "num_heads": 64, "num_layers": 24, "output_past": True, "pad_token_id": 0,
+    "relative_attention_max_distance": 128, "relative_attention_num_buckets": 32, "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16", "transformers_version": "4.43.3", "use_cache": True, "vocab_size": 32128,
 }  # fmt: skip
 SD2 = {
     "attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True,
@@ -111,8 +149,18 @@ REAL = {
     "SDXL ControlNet": (ControlNet, SDXL_CONTROLNET),
     "SDXL VAE": (VAE, SD_VAE | {"sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True,
         "latents_mean": None, "latents_std": None}),
+    "SD 3 VAE": (VAE, SD3_VAE),
+    "FLUX.1 VAE": (VAE, SD3_VAE | {"scaling_factor": 0.3611, "shift_factor": 0.1159, "sample_size": 1024}),
     "SDXL and SD 3 text 2": (CLIPTextProjected, SDXL_TEXT_2),
     "SD 3 text": (CLIPTextProjected, SD_TEXT),
+    "SD 3 and FLUX.1 text, T5 XXL": (T5, T5_XXL),
+    "SD 3 medium": (MMDiT, SD3_MMDIT),
+    "SD 3.5 medium": (MMDiT, SD3_MMDIT | {"dual_attention_layers": list(range(13)), "pos_embed_max_size": 384,
+        "qk_norm": "rms_norm"}),
+    "SD 3.5 large": (MMDiT, SD3_MMDIT | {"caption_projection_dim": 2432, "dual_attention_layers": [],
+        "num_attention_heads": 38, "num_layers": 38, "qk_norm": "rms_norm"}),
+    "FLUX.1 dev": (Flux, FLUX),
+    "FLUX.1 schnell": (Flux, FLUX | {"guidance_embeds": False}),
 }  # fmt: skip
 
 
@@ -134,8 +182,16 @@ SMALL_SDXL = unet([16, 32, 48], [False, True, True], attention_head_dim=[1, 2, 3
     **ADDED)  # fmt: skip
 SMALL_VAE = SD_VAE | {"block_out_channels": [8, 16, 32], "norm_num_groups": 4, "layers_per_block": 2, "sample_size": 16,
     "down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3}  # fmt: skip
+SMALL_LEVELS = ("block_out_channels", "down_block_types", "layers_per_block", "norm_num_groups", "up_block_types")
 SMALL_TEXT = SD_TEXT | {"hidden_size": 24, "num_hidden_layers": 3, "num_attention_heads": 3, "intermediate_size": 40,
     "vocab_size": 50, "max_position_embeddings": 12}  # fmt: skip
+SMALL_MMDIT = {"sample_size": 10, "patch_size": 2, "in_channels": 3, "out_channels": 3, "num_layers": 3,
+    "attention_head_dim": 8, "num_attention_heads": 3, "caption_projection_dim": 24, "joint_attention_dim": 20,
+    "pooled_projection_dim": 12, "pos_embed_max_size": 14}  # fmt: skip
+SMALL_FLUX = {"in_channels": 12, "num_layers": 2, "num_single_layers": 2, "attention_head_dim": 16,
+    "num_attention_heads": 2, "joint_attention_dim": 20, "pooled_projection_dim": 12, "guidance_embeds": True,
+    "axes_dims_rope": [2, 6, 8]}  # fmt: skip
+SMALL_T5 = T5_XXL | {"d_ff": 40, "d_kv": 6, "d_model": 24, "num_heads": 3, "num_layers": 3, "vocab_size": 50}
 SMALL_CONTROLNET = levels([32, 64], [True, False], layers_per_block=2, attention_head_dim=4, cross_attention_dim=24,
     conditioning_embedding_out_channels=[4, 8, 12])  # fmt: skip
 SMALL = {
@@ -166,6 +222,7 @@ SMALL = {
             projection_class_embeddings_input_dim=50, layers_per_block=1, **ADDED),
     ),
     "VAE": (VAE, SMALL_VAE),
+    "VAE of SD 3": (VAE, SD3_VAE | {name: SMALL_VAE[name] for name in SMALL_LEVELS}),
     "VAE, one level, gray": (
         VAE,
         {"block_out_channels": [16], "norm_num_groups": 8, "latent_channels": 3, "in_channels": 1, "out_channels": 1},
@@ -174,6 +231,14 @@ SMALL = {
     "text, gelu, one head, first end": (CLIPText, SMALL_TEXT | {"hidden_act": "gelu", "num_attention_heads": 1,
         "layer_norm_eps": 1e-3, "eos_token_id": 9}),
     "text, projected": (CLIPTextProjected, SMALL_TEXT | {"projection_dim": 20, "hidden_act": "gelu"}),
+    "T5": (T5, SMALL_T5),
+    "T5, few buckets": (T5, SMALL_T5 | {"relative_attention_num_buckets": 12, "relative_attention_max_distance": 20,
+        "layer_norm_epsilon": 1e-4, "num_heads": 1}),
+    "MMDiT": (MMDiT, SMALL_MMDIT),
+    "MMDiT, dual, normed": (MMDiT, SMALL_MMDIT | {"dual_attention_layers": [0, 1], "qk_norm": "rms_norm",
+        "patch_size": 1, "pos_embed_max_size": 20}),
+    "Flux, guided": (Flux, SMALL_FLUX),
+    "Flux": (Flux, SMALL_FLUX | {"guidance_embeds": False, "num_attention_heads": 3, "out_channels": 8}),
     "ControlNet": (ControlNet, SMALL_CONTROLNET),
     "ControlNet, SDXL": (
         ControlNet,
@@ -193,34 +258,39 @@ SMALL = {
 # read such a state need not be made smaller still.
 SMALL_WRITERS = re.compile(
     r"^(encoder\.|decoder\.)?conv_in|conv1|conv2|time_emb_proj|proj_in|to_out|ff\.net\.2|out_proj|fc2|_embedding\.weight"
-    r"|cond_embedding\.conv_out|(samplers.*|conv_shortcut|proj_out|controlnet_.*block.*)\.bias"
+    r"|x_embedder|context_embedder|pos_embed\.proj|\.o\.|\.wo\.|shared|cond_embedding\.conv_out|(samplers.*|conv_shortcut|proj_out|controlnet_.*block.*)\.bias"
 )
 
 
 def randomised(model, seed=0):
     """Every parameter random, those too that start at 0 or 1, and large enough that a mistake shows."""
     generator = torch.Generator().manual_seed(seed)
+    normed = any("norm_q" in name for name, _ in model.named_parameters())
     with torch.no_grad():
         for name, p in model.named_parameters():
             fan_in = p[0].numel() if p.ndim > 1 else 9
             p.copy_(torch.randn(p.shape, generator=generator) * fan_in**-0.5)
-            if "norm" in name and name.endswith("weight"):
+            if "norm" in name and p.ndim == 1 and name.endswith("weight"):
                 p += 1
-            elif SMALL_WRITERS.search(name):
+            elif SMALL_WRITERS.search(name) and not name.startswith("transformer_blocks"):
                 p *= 0.01
+            elif normed and re.search(r"\b(to_[qk]|add_[qk]_proj)\.", name):
+                p *= 0.03
             if name == "quant_conv.bias":
                 p *= 100  #  log-variances beyond the clamp
     return model.eval()
 
 
 def build_theirs(cls, options):
-    theirs = THEIRS[cls]
-    return theirs(CLIPTextConfig(**options)) if issubclass(cls, CLIPText) else theirs.from_config(options)
+    if cls is T5:
+        return T5EncoderModel(T5Config(**options))
+    return THEIRS[cls](CLIPTextConfig(**options)) if issubclass(cls, CLIPText) else THEIRS[cls].from_config(options)
 
 
 def their_state(theirs) -> dict:
-    """transformers before 5.6 has "text_model." before the names of a CLIPTextModel."""
-    return {name.removeprefix("text_model."): tensor for name, tensor in theirs.state_dict().items()}
+    """transformers before 5.6 has "text_model." before the names of a CLIPTextModel; T5's embedding has two names."""
+    state = {name.removeprefix("text_model."): tensor for name, tensor in theirs.state_dict().items()}
+    return {name: tensor for name, tensor in state.items() if name != "encoder.embed_tokens.weight"}
 
 
 def build_ours(cls, options, theirs, **kwargs):
@@ -243,6 +313,14 @@ def inputs(cls, options, dtype=torch.float32, size=(9, 7), residuals=True) -> di
 
     if issubclass(cls, CLIPText):
         return {"ids": IDS}
+    if cls is T5:
+        return {"ids": torch.randint(0, 50, (2, 150), generator=generator)}
+    if cls in (MMDiT, Flux):
+        channels = options["in_channels"] // (4 if cls is Flux else 1)
+        cond = randn(2, 5, options["joint_attention_dim"]), randn(2, options["pooled_projection_dim"])
+        guidance = (torch.tensor([3.5, 1.25]).to(dtype),) if options.get("guidance_embeds") else ()
+        x, t = randn(2, channels, 2 * size[0], 2 * size[1]), torch.tensor([3.25, 976.75])
+        return {"x": x, "t": t, "cond": cond + guidance}
     if cls is VAE:
         return {"x": randn(2, options["in_channels"], 24, 16), "z": randn(2, options["latent_channels"], 6, 4)}
     has_text = options.get("mid_block_type") != "UNetMidBlock2D"
@@ -280,6 +358,8 @@ def run_ours(model, batch) -> list:
     if isinstance(model, CLIPText):
         states = model(batch["ids"])
         return [states, model.pooled(batch["ids"], states), *model.hidden_states(batch["ids"])]
+    if isinstance(model, T5):
+        return [model(batch["ids"])]
     if isinstance(model, VAE):
         q = model.encode(batch["x"])
         return [q.mean, q.logvar, model.decode(batch["z"]), model(batch["x"])]
@@ -292,6 +372,12 @@ def run_theirs(model, batch) -> list:
         out = model(batch["ids"], output_hidden_states=True)
         pooled = out.pooler_output if isinstance(model, CLIPTextModel) else out.text_embeds
         return [out.last_hidden_state, pooled, *out.hidden_states]
+    if isinstance(model, T5EncoderModel):
+        return [model(batch["ids"]).last_hidden_state]
+    if isinstance(model, SD3Transformer2DModel):
+        return [model(batch["x"], *batch["cond"], batch["t"]).sample]
+    if isinstance(model, FluxTransformer2DModel):
+        return [run_flux(model, **batch)]
     if isinstance(model, AutoencoderKL):
         q = model.encode(batch["x"]).latent_dist
         return [q.mean, q.logvar, model.decode(batch["z"]).sample, model(batch["x"]).sample]
@@ -307,6 +393,25 @@ def run_theirs(model, batch) -> list:
         batch["x"], batch["t"], text, added_cond_kwargs=added,
         down_block_additional_residuals=None if middle is None else down, mid_block_additional_residual=middle,
     ).sample]  # fmt: skip
+
+
+def edited(module, old, new) -> dict:
+    """What is in `module` after an edit of its source, which must be possible in one place alone."""
+    source, names = inspect.getsource(module), {"__name__": module.__name__}
+    assert source.count(old) == 1, f"{source.count(old)} times {old!r} in {module.__name__}"
+    exec(compile(source.replace(old, new), module.__name__, "exec"), names)
+    return names
+
+
+def run_flux(model, x, t, cond):
+    """With what the pipeline does before and after: patches, places, times of 1, guidance."""
+    b, c, h, w = x.shape
+    places = FluxPipeline._prepare_latent_image_ids(b, h // 2, w // 2, x.device, x.dtype)
+    out = model(
+        FluxPipeline._pack_latents(x, b, c, h, w), cond[0], cond[1], t / 1000, places, x.new_zeros(cond[0].shape[1], 3),
+        guidance=cond[2] if len(cond) > 2 else None,
+    ).sample  # fmt: skip
+    return FluxPipeline._unpack_latents(out, 8 * h, 8 * w, 8)
 
 
 def error(ours, theirs) -> float:

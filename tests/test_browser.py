@@ -1,5 +1,7 @@
 """Every lesson, and the studio, in a real browser: JupyterLab in Chromium, used as a reader uses it."""
 
+import base64
+import io
 import shutil
 from collections import defaultdict
 from contextlib import contextmanager
@@ -8,7 +10,8 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from browser import NAMELESS, Notebook, jupyterlab, pixels
+from browser import NAMELESS, PATIENCE, Notebook, jupyterlab, pixels
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 LESSONS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
@@ -81,14 +84,24 @@ def answers(notebook, output, cell):
     assert notebook.soon(shows, image, first), f"{cell}: another picture, with all dials where they were"
 
 
+def drawn(notebook, studio, number, seconds=PATIENCE):
+    """Wait until the strip has so many pictures and nothing is being drawn."""
+
+    def done():
+        return studio.locator(".minidiff-thumb").count() == number and studio.locator("progress").is_hidden()
+
+    assert notebook.soon(done, seconds=seconds), studio.locator(".minidiff-message").inner_text()
+
+
 def draws(notebook, output, cell):
-    """Another prompt gives another picture, and the one before is kept beside it."""
-    old, new = (output.locator(f".minidiff-{name}-picture") for name in ("last", "new"))
+    """Another prompt and Enter give another picture, and the one before stays in the strip."""
+    new, strip = (output.locator(f".minidiff-{name}") for name in ("new-picture", "strip img"))
     first = pixels(new)
-    output.locator(".minidiff-prompt input").fill("big pear on yellow")
-    output.locator(".minidiff-draw").click()
-    assert notebook.soon(shows, new, first, False), f"{cell}: the picture stays, whatever the prompt is"
-    assert shows(old, first), f"{cell}: the last picture is not beside the new one"
+    output.get_by_label("prompt", exact=True).fill("big pear on yellow")
+    output.get_by_label("prompt", exact=True).press("Enter")
+    drawn(notebook, output, 2)
+    assert shows(new, first, False), f"{cell}: the picture stays, whatever the prompt is"
+    assert shows(strip.nth(1), first), f"{cell}: the last picture is not in the strip"
 
 
 def paint(notebook, sheet, start, end):
@@ -126,7 +139,7 @@ def test_lesson_prints_what_is_saved_and_its_widgets_answer(lab, path, tmp_path)
                 continue  # no widget, or a progress bar
             output = notebook.output(i)
             assert output.evaluate(NAMELESS) == []
-            if output.locator(".minidiff-playground").count():
+            if output.locator(".minidiff-studio").count():
                 draws(notebook, output, f"cell {i}")
             elif output.locator(".minidiff-play").count():
                 answers(notebook, output, f"cell {i}")
@@ -138,23 +151,159 @@ def test_lesson_prints_what_is_saved_and_its_widgets_answer(lab, path, tmp_path)
                 assert painted.sum() >= 60, f"cell {i}: a stroke of 60 pixels changes {painted.sum()} columns"
 
 
-def test_studio_draws_what_is_typed_and_redraws_what_is_painted(lab, tmp_path):
-    cell = nbformat.v4.new_code_cell('import minidiff\n\nminidiff.studio(prompt="big red apple on blue", steps=2)')
+@contextmanager
+def a_studio(lab, tmp_path, **first):
+    """A notebook with a studio, and the studio on its page."""
+    cells = [nbformat.v4.new_code_cell(f"import minidiff\n\nminidiff.studio(**{first})"), nbformat.v4.new_code_cell("")]
     spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": spec}), lab[0] / "studio.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), lab[0] / "studio.ipynb")
     with opened(lab, "studio.ipynb", tmp_path) as notebook:
         studio = notebook.output(0).locator(".minidiff-studio")
-        draw, new = (studio.locator(f".minidiff-{name}") for name in ("draw", "new-picture"))
+        studio.locator(".minidiff-thumb").wait_for()
+        yield notebook, studio
+
+
+def put(studio, way, file, name="fox.png"):
+    """Drop or paste a file."""
+    studio.locator(".minidiff-frame").evaluate(
+        """(frame, [way, data, name]) => {
+            const files = new DataTransfer()
+            const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt())
+            files.items.add(new File([bytes], name, {type: "image/png"}))
+            const more = {bubbles: true, cancelable: true}
+            frame.dispatchEvent(way === "drop" ? new DragEvent("drop", {...more, dataTransfer: files})
+                : new ClipboardEvent("paste", {...more, clipboardData: files}))
+        }""",
+        [way, base64.b64encode(file).decode(), name],
+    )
+
+
+def test_studio_draws_stops_and_remembers(lab, tmp_path):
+    with a_studio(lab, tmp_path, prompt="big red apple on blue", steps=2) as (notebook, studio):
+        page, prompt = notebook.page, studio.get_by_label("prompt", exact=True)
+        draw, new = studio.locator(".minidiff-draw"), studio.locator(".minidiff-new-picture")
+        message, thumbs = studio.locator(".minidiff-message"), studio.locator(".minidiff-thumb")
+        apple = pixels(new)
         assert studio.evaluate(NAMELESS) == []
         draws(notebook, studio, "studio")
-        pear = pixels(new)
 
-        studio.get_by_role("button", name="inpaint").click()
-        studio.get_by_role("button", name="Use as image").click()
-        draw.click()  # too early
-        studio.get_by_text("nothing is painted").wait_for()
-        paint(notebook, studio.locator(".minidiff-mask canvas"), (30, 30), (60, 30))
-        studio.get_by_role("button", name="Redraw what is painted").click()
-        assert notebook.soon(shows, new, pear, False), "what is painted is redrawn"
-        ys, xs = np.nonzero((pixels(new) != pear).any(-1))
+        steps = studio.get_by_label("steps", exact=True)
+        steps.fill("0")
+        prompt.press("Enter")
+        assert notebook.soon(lambda: "steps: " in message.inner_text()), "what is wrong is said, and nothing is changed"
+        assert steps.input_value() == "0"
+        steps.fill("400")
+        prompt.press("Enter")
+        studio.get_by_role("button", name="Stop").wait_for()
+        assert notebook.soon(lambda: studio.get_by_alt_text("what it expects the picture to be").count() == 1)
+        studio.get_by_role("button", name="in snow", exact=True).click()  # the panel is alive
+        assert notebook.soon(lambda: prompt.input_value() == "big pear in snow")
+        draw.click()
+        assert notebook.soon(lambda: "Stopped after step" in message.inner_text(), seconds=10)
+        assert thumbs.count() == 2 and int(message.inner_text().split()[3]) < 400
+
+        thumbs.nth(0).focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")  # all that made it comes back
+        assert notebook.soon(lambda: prompt.input_value() == "big red apple on blue") and shows(new, apple)
+        assert steps.input_value() == "2"
+        prompt.fill("dragon on blue ")
+        assert notebook.soon(lambda: studio.locator("mark").all_inner_texts() == ["dragon"])
+        studio.locator(".minidiff-link", has_text="crocodile").click()
+        assert prompt.input_value() == "crocodile on blue "
+        studio.get_by_label("four at once", exact=True).check()
+        studio.get_by_role("button", name="sailboat in sea", exact=True).click()
+        drawn(notebook, studio, 6)
+        assert studio.locator(".minidiff-frame button img").count() == 4
+        studio.locator(".minidiff-frame button").nth(2).click()
+        assert notebook.soon(lambda: studio.get_by_label("seed", exact=True).input_value() == "2")
+
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        studio.get_by_role("button", name="Copy as Python").click()
+        assert notebook.soon(lambda: message.inner_text() == "Copied.")
+        code = page.evaluate("() => navigator.clipboard.readText()")
+        assert code == studio.get_by_label("as Python", exact=True).input_value()
+        sailboat = pixels(new)
+        page.evaluate("code => notebook.content.widgets[1].model.sharedModel.setSource(code)", code)
+        notebook.run()
+        drawing = notebook.cells()[1]["outputs"][-1]["data"]["image/png"]
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(drawing))).convert("RGB")), sailboat)
+
+
+def test_studio_edits_what_is_painted_dropped_and_pasted(lab, tmp_path):
+    with a_studio(lab, tmp_path, prompt="big red apple on blue", steps=2) as (notebook, studio):
+        page, new = notebook.page, studio.locator(".minidiff-new-picture")
+        prompt, message = studio.get_by_label("prompt", exact=True), studio.locator(".minidiff-message")
+        apple = pixels(new)
+        studio.get_by_role("button", name="inpaint", exact=True).click()
+        assert notebook.soon(lambda: studio.get_by_label("strength", exact=True).input_value() == "1")
+        studio.get_by_role("button", name="Redraw what is painted").click()  # too early
+        studio.get_by_text("Nothing is painted").wait_for()
+
+        sheet = studio.locator(".minidiff-mask canvas")
+        prompt.fill("bee on blue")
+        clean = pixels(sheet)
+        paint(notebook, sheet, (30, 30), (60, 30))
+        paint(notebook, sheet, (30, 90), (60, 90))
+        painted = pixels(sheet)
+        page.keyboard.press("Control+z")
+        once = pixels(sheet)
+        page.keyboard.press("Control+z")
+        page.mouse.move(0, 0)
+        sheet.blur()  # no brush is shown then
+        assert (once != painted).any() and notebook.soon(lambda: np.array_equal(pixels(sheet), clean))
+        assert prompt.input_value() == "bee on blue", "what was typed stays"
+        sheet.focus()
+        page.keyboard.press("Control+Shift+z")
+        page.keyboard.press("]")
+        assert studio.locator(".minidiff-mask output").inner_text() == "brush 26"
+        prompt.press("Enter")
+        drawn(notebook, studio, 2)
+        ys, xs = np.nonzero((pixels(new) != apple).any(-1))
         assert ys.min() >= 18 and ys.max() <= 42 and xs.min() >= 18 and xs.max() <= 72  # the brush is 20 pixels wide
+
+        with page.expect_download() as download:
+            studio.get_by_text("Save", exact=True).click()
+        saved = Path(download.value.path()).read_bytes()
+        assert download.value.suggested_filename == "bee on blue, seed 0.png"
+        assert "Denoising strength: 1" in Image.open(io.BytesIO(saved)).info["parameters"]
+        assert [path.name for path in lab[0].glob("*.png")] == [], "nothing is left in the notebook's folder"
+
+        file = io.BytesIO()
+        Image.new("RGB", (300, 200), "orange").save(file, "PNG")
+        put(studio, "drop", file.getvalue())
+        assert notebook.soon(lambda: "the middle of it" in message.inner_text())
+        assert notebook.soon(lambda: (pixels(new) == (255, 165, 0)).all())
+        prompt.fill("")
+        put(studio, "paste", saved)
+        assert (
+            notebook.soon(lambda: prompt.input_value() == "bee on blue") and "settings are back" in message.inner_text()
+        )
+
+
+@pytest.mark.parametrize("width", [1280, 800])
+def test_studio_fits_its_page(lab, width, tmp_path):
+    """Two columns, or one; nothing is cut, and after a reload it is there as it was, without an error."""
+    with a_studio(lab, tmp_path, steps=2) as (notebook, studio):
+        notebook.page.set_viewport_size({"width": width, "height": 800})
+        draws(notebook, studio, "studio")
+        for mode in ("text to image", "image to image", "inpaint", "outpaint", "scribble"):
+            studio.get_by_role("button", name=mode, exact=True).click()
+            notebook.page.wait_for_timeout(300)
+            cut = studio.evaluate(
+                """root => [...root.querySelectorAll("*")].filter(each => each.offsetParent
+                    && !each.closest(".minidiff-strip, .minidiff-echo")
+                    && each.getBoundingClientRect().right > root.getBoundingClientRect().right + 1)
+                    .map(each => each.outerHTML.slice(0, 100))"""
+            )
+            assert cut == [], mode
+        ask, picture = (studio.locator(f".minidiff-{name}").bounding_box() for name in ("ask", "picture"))
+        beside = picture["x"] > ask["x"] + ask["width"] - 1
+        assert beside == (studio.bounding_box()["width"] > 620)
+        notebook.page.evaluate("() => notebook.context.save()")
+        notebook.page.reload()
+        again = notebook.page.locator(".minidiff-studio")
+        again.locator(".minidiff-thumb").nth(1).wait_for()
+        assert again.get_by_label("prompt", exact=True).input_value() == "big pear on yellow"
+        assert notebook.page.get_by_text("model not found").count() == 0
+        notebook.page.wait_for_function("() => window.notebook = window.jupyterapp?.shell.currentWidget")

@@ -17,6 +17,7 @@ from minidiff.clip import CLIPText, CLIPTextProjected
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError, load, read_config, save, their_name
 from minidiff.convert.models import FORMATS, HARMLESS, OLD, RULES
+from minidiff.t5 import T5
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
@@ -353,15 +354,16 @@ def test_pickles_are_not_read(file, tmp_path):
     not_read(UNet, tmp_path / file, f"{file} is a pickle")
 
 
-THEIR_CONFIG = oracle.THEIRS | dict.fromkeys((CLIPText, CLIPTextProjected), transformers.CLIPTextConfig)
+TRANSFORMERS = dict.fromkeys((CLIPText, CLIPTextProjected), transformers.CLIPTextConfig) | {T5: transformers.T5Config}
+THEIR_CONFIG = oracle.THEIRS | TRANSFORMERS
 
 
 @pytest.mark.parametrize("cls", THEIR_CONFIG, ids=lambda cls: cls.__name__)
 def test_every_option_of_theirs_is_known_with_its_default(cls):
-    if issubclass(cls, CLIPText):
-        theirs = {k: v for k, v in inspect.signature(transformers.CLIPTextConfig).parameters.items() if k != "kwargs"}
+    if cls in TRANSFORMERS:
+        theirs = {k: v for k, v in inspect.signature(TRANSFORMERS[cls]).parameters.items() if k != "kwargs"}
         common = inspect.signature(transformers.PreTrainedConfig).parameters
-        theirs = {k: v for k, v in theirs.items() if k not in common or k in FORMATS["CLIPText"].options}
+        theirs = {k: v for k, v in theirs.items() if k not in common or k in FORMATS[cls.__name__].options}
     else:
         theirs = {k: v for k, v in inspect.signature(THEIR_CONFIG[cls].__init__).parameters.items() if k != "self"}
     known = FORMATS[cls.__name__].defaults
@@ -411,7 +413,8 @@ def refused_options():
     yield ControlNet, oracle.SMALL_CONTROLNET, "global_pool_conditions", True
     yield VAE, oracle.SMALL_VAE, "down_block_types", ["DownEncoderBlock2D"] * 2
     yield VAE, oracle.SMALL_VAE, "out_channels", 4
-    yield VAE, oracle.SMALL_VAE, "shift_factor", 0.1
+    yield VAE, oracle.SMALL_VAE, "use_post_quant_conv", False
+    yield VAE, oracle.SMALL_VAE, "latents_mean", [0.1, 0.2, 0.3, 0.4]
     yield CLIPText, oracle.SMALL_TEXT, "hidden_act", "gelu_new"
     yield CLIPText, oracle.SMALL_TEXT, "eos_token_id", [2, 3]
 

@@ -1,7 +1,9 @@
 """A picture says how it was drawn, so that web interfaces read it, and is drawn again from what it says."""
 
+import base64
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,13 +171,13 @@ def test_the_studio_saves_it(weights, files, tmp_path, monkeypatch):  # noqa: F8
     monkeypatch.chdir(tmp_path)
     pipe = StableDiffusion.from_pretrained(weights, device="cpu")
     studio = Studio(pipe, "fox on green", steps=2)
-    studio.save.click()
-    studio.controls["sampler"].label, studio.controls["seed"].value = "heun", 4
-    studio.mode.value, studio.strength.value = "image to image", 0.75
     image = studio.image
-    studio.button.click()
-    studio.controls["seed"].value = 9  # what is set but not yet drawn is not what was drawn
-    studio.save.click()
+    studio.draw(sampler="heun", seed=4, mode="image to image", strength=0.75)
+    studio.wait(300)
+    studio.widget.settings = studio.widget.settings | {"seed": 9}  # what is set but not yet drawn is not what was drawn
+    for i, drawn in enumerate(studio.drawn, 1):
+        data = studio._item(drawn)["url"].partition(",")[2]
+        Path(f"minidiff-{i}.png").write_bytes(base64.b64decode(data))
     assert parameters("minidiff-1.png")["parameters"]["Seed"] == "0"
     second = parameters("minidiff-2.png")["parameters"]
     assert (second["Seed"], second["Sampler"], second["Denoising strength"]) == ("4", "Heun", "0.75")

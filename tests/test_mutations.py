@@ -101,6 +101,10 @@ def pooled_at(where):
     return method(clip.CLIPText, "pooled", lambda self, ids, x: x[torch.arange(len(ids)), where(ids).argmax(1)])
 
 
+def normalised(self, ids, states=clip.CLIPText.hidden_states):
+    return [self.final_layer_norm(state) for state in states(self, ids)]
+
+
 def no_silu_after_conv_in(self, hint):
     x = self.conv_in(hint)
     for conv in self.blocks:
@@ -188,6 +192,8 @@ MISTAKES = [
     ("padding masked", "text", lambda model, patch: patch.setattr(clip, "attention", padding_masked)),
     ("eos_token_id 2 taken at its word", "text", pooled_at(lambda ids: (ids == 2).int())),
     ("pooled at the largest id, not at the end", "text, gelu, one head, first end", pooled_at(lambda ids: ids)),
+    ("projected: eos_token_id 2 taken at its word", "text, projected", pooled_at(lambda ids: (ids == 2).int())),
+    ("the states of every layer normalised", "text, projected", method(clip.CLIPText, "hidden_states", normalised)),
     # 13. ControlNet
     ("hint without SiLU after conv_in", "ControlNet",
         method(controlnet.HintEmbedding, "forward", no_silu_after_conv_in)),

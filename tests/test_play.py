@@ -12,12 +12,13 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
 
-from minidiff import sample
+from minidiff import data, infotext
 from minidiff.controlnet import ControlNet
-from minidiff.pipeline import StableDiffusion
-from minidiff.play import explore, play, png
-from minidiff.play.sketchpad import Sketchpad
-from minidiff.play.studio import Playground, Studio
+from minidiff.play import explore, play, png, words
+from minidiff.play.recipe import python
+from minidiff.play.sketchpad import Sketchpad, ink, url
+from minidiff.play.studio import Studio
+from minidiff.sample import SAMPLERS
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 PROMPT = "red apple left of green apple on blue"
@@ -96,7 +97,32 @@ def test_a_figure_is_drawn_and_closed():
 
     output = shown(play(draw, x=[1, 2]))
     assert plt.get_fignums() == before
-    assert picture(output["image/png"]).width >= 100
+    assert picture(output["image/png"]).width >= 2 * 320, "each is drawn as wide as it is shown"
+
+
+def test_a_dial_begins_where_it_is_told_and_keeps_its_order_beside_what_it_is_compared_with():
+    calls = []
+
+    def draw(**values):
+        calls.append(values)
+        return square(values["shade"], 100)
+
+    panel = play(
+        draw, start={"kind": "c"}, beside={"the source": square(7, 128)}, shade=[0, 100, 200], kind=["a", "b", "c"]
+    )
+    assert calls[0] == {"shade": 0, "kind": "c"} and calls[-1] == {"shade": 100, "kind": "c"}
+    assert [value for _, value in panel.dials["kind"].options] == ["a", "b", "c"]
+    row = picture(shown(panel)["image/png"])
+    assert row.getpixel((8 + 64, 8 + 64))[0] == 7, "the still picture begins with it"
+    reference, drawn = panel.widget.children[2].children
+    assert reference.children[0].value == "the source" and picture(reference.children[1].value).size == (128, 128)
+    assert reference.children[1].layout.width == "384px" and drawn.children[1].layout.width == "400px"
+
+
+@pytest.mark.parametrize("start", [{"shade": 3}, {"size": 1}])
+def test_a_start_that_is_none_of_the_values_is_refused(start):
+    with pytest.raises(ValueError, match=r"got start .*, expected (one of \[1, 2\]|a dial)"):
+        play(square, start=start, shade=[1, 2])
 
 
 @pytest.mark.parametrize("dials", [{}, {"shade": [1]}])
@@ -106,12 +132,11 @@ def test_too_few_values_are_refused(dials):
 
 
 def test_without_ipywidgets_or_anywidget_a_picture_remains(pipe, trace, monkeypatch):
-    from minidiff.play import sketchpad
+    from minidiff.play import sketchpad, studio
 
     sketchpad._sheet.cache_clear()
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    studio = Studio(pipe, steps=1)
-    assert studio.widget is not None, "without anywidget only the sheets are missing"
+    studio._panel.cache_clear()
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     pad = Sketchpad(trace.images[0])
     pad.mask = np.ones((128, 128))
@@ -184,87 +209,210 @@ def test_the_sketchpad_is_read_and_set():
     with pytest.raises(ValueError, match=r"shape \(4, 4\), expected \(height, width\) = \(16, 16\)"):
         pad.mask = np.ones((4, 4))
     pad.mask = np.zeros((16, 16))
-    assert not pad.mask.any() and np.asarray(picture_of(pad.widget.ink))[..., 3].max() == 0
+    assert not pad.mask.any() and not pad.widget.ink
 
 
 def picture_of(url):
     return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
 
 
-def test_the_playground_draws_what_the_pipeline_draws_beside_the_last_one(pipe):
-    panel = Playground(pipe, PROMPT, steps=2)
-    (first,) = panel.pictures
-    values = {"prompt": "cat on pink", "negative_prompt": "dog on pink", "guidance": 2.0, "steps": 3, "seed": 7}
-    for name, value in values.items():
-        panel.controls[name].value = value
-    panel.controls["sampler"].label = "heun"
-    progress = []
-    panel.bar.observe(lambda change: progress.append(change.new), "value")
-    panel.button.click()
-    assert panel.pictures == [first, pipe(**values, sampler=sample.heun, progress=False)[0]]
-    assert [picture(view.value) for view in panel.views] == panel.pictures
-    assert "cat on pink, not dog on pink" in panel.under[1].value and PROMPT in panel.under[0].value
-    assert len(progress) >= 3 and progress[-1] == 0 and progress[:-1] == sorted(progress[:-1])
-    assert picture(shown(panel)["image/png"]).width > 2 * 256
+@pytest.fixture
+def studio(pipe):
+    """A studio; `sent` is what it told its page."""
+    studio = Studio(pipe, PROMPT, steps=2)
+    studio.sent = []
+    studio.widget.send = lambda message, buffers=None: studio.sent.append(message)
+    return studio
 
 
-def test_errors_and_warnings_become_a_line_and_lose_nothing(pipe):
-    panel = Playground(pipe, PROMPT, steps=1)
-    panel.controls["prompt"].value = "dragon on blue"
-    panel.draw()
-    assert "never taught the word &#x27;dragon&#x27;" in panel.message.value
-    before = panel.pictures
-    panel.pipe = StableDiffusion(pipe.vae, pipe.unet, None, pipe.tokenizer)
-    panel.draw()
-    assert "Not drawn" in panel.message.value and panel.pictures is before and not panel.button.disabled
+def ask(studio, what, **more):
+    """What the page says when a button is pressed."""
+    studio._asked(studio.widget, {"do": what, "settings": studio.widget.settings, **more}, [])
+    studio.wait(300)
 
 
-def test_the_studio_does_all_that_the_pipeline_can(pipe, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    studio = Studio(pipe, PROMPT, steps=4)
-    image, common = studio.image, {"prompt": PROMPT, "steps": 4, "progress": False}
+def draw(studio, **settings):
+    """The pictures that the button draws."""
+    before = len(studio.drawn)
+    studio.draw(**settings)
+    studio.wait(300)
+    return [each.picture for each in studio.drawn[before:]]
 
-    def drawn(mode):
-        studio.mode.value = mode
-        studio.button.click()
-        assert "Not drawn" not in studio.message.value, studio.message.value
-        return studio.pictures[-1]
 
-    studio.strength.value = 0.5
-    assert drawn("image to image") == pipe(**common, image=image, strength=0.5)[0]
-    studio.mode.value = "inpaint"
-    studio.button.click()
-    assert "nothing is painted" in studio.message.value
-    studio.mask.mask = half = np.arange(128) < np.full((128, 1), 64)
-    assert drawn("inpaint") == pipe(**common, image=image, strength=0.5, mask=half)[0]
-    assert drawn("outpaint") == pipe(**common, image=image, margins=(0, 0, 32, 0))[0]
-    studio.save.click()
-    assert Image.open(tmp_path / "minidiff-1.png").size == (160, 128)
-    studio.use.click()
-    assert studio.image.size == (160, 128) and studio.mask.mask.shape == (128, 160) and not studio.mask.mask.any()
+def test_the_studio_draws_what_the_pipeline_draws(pipe, studio):
+    values = {"prompt": "cat on pink", "negative_prompt": "dog on pink", "guidance": 2.0, "steps": 4, "seed": 7}
+    progress, frames = [], []
+    studio.widget.observe(lambda change: progress.append(change.new), "progress")
+    studio.widget.observe(lambda change: frames.append(change.new), "frames")
+    (drawn,) = draw(studio, **values, sampler="heun")
+    (expected,) = pipe(**values, sampler=SAMPLERS["heun"], progress=False)
+    assert drawn == expected and progress[-4:] == [0.25, 0.5, 0.75, 1.0] and not studio.widget.busy
+    estimate = pipe(**values, sampler=SAMPLERS["heun"], progress=False, trace=True).calls[1].x0
+    assert picture_of(frames[-1][0]).convert("RGB").size == pipe.decode(estimate)[0].size
+    assert "cat on pink, not dog on pink, guidance 2, 4 steps of heun, seed 7" in repr(studio)
+    assert picture(shown(studio)["image/png"]).width == 256 + 16
 
+
+def test_four_at_once_are_of_four_seeds_and_each_comes_back_alone(pipe, studio):
+    four = draw(studio, prompt="cat on pink", four_at_once=True, seed=5, new_each_time=True)
+    assert four == pipe(["cat on pink"] * 4, steps=2, seed=5, progress=False)
+    ask(studio, "recall", id=3)
+    settings = studio.widget.settings
+    assert (settings["seed"], settings["four_at_once"], settings["new_each_time"]) == (7, False, False)
+    (alone,) = draw(studio)
+    assert np.abs(np.asarray(alone, int) - np.asarray(four[2], int)).max() <= 1, "rounded otherwise in a batch"
+
+
+def test_stop_stops_within_a_step(studio):
+    studio.widget.observe(lambda change: change.new and ask_soon(), "progress")
+
+    def ask_soon():
+        studio._asked(studio.widget, {"do": "stop", "settings": {}}, [])
+
+    assert draw(studio, steps=50) == []
+    assert studio.message == "Stopped after step 2 of 50." and not studio.widget.busy
+    studio.widget.unobserve_all("progress")
+    assert len(draw(studio)) == 1, "it draws again"
+
+
+def test_while_it_draws_it_begins_nothing_else_and_hears(studio):
+    busy = []
+    studio.widget.observe(lambda change: busy.append(change.new), "busy")
+    studio.draw(steps=8)
+    studio.draw(steps=8)
+    ask(studio, "word", word="in space")
+    assert "in space" in studio.widget.settings["prompt"]
+    assert busy == [True, False] and len(studio.drawn) == 2
+
+
+def test_errors_and_warnings_become_a_line_and_lose_nothing(studio):
+    draw(studio, prompt=" ".join(["fox"] * 60))
+    assert "the prompt is longer than 22 tokens" in studio.message and len(studio.drawn) == 2
+    for settings, said in [
+        ({"prompt": "  "}, "Say what to draw: type a sentence, click on words, or press the die."),
+        ({"mode": "inpaint"}, "Nothing is painted yet: paint on the sheet, by mouse, or by arrow keys and Space."),
+        ({"mode": "outpaint", "margins": [0, 0, 0, 0]}, "margins are (0, 0, 0, 0), expected"),
+        ({"steps": 0}, "steps is 0, expected a whole number from 1"),
+    ]:
+        ask(studio, "draw", **{"settings": studio.widget.settings | settings})
+        assert studio.message.startswith(said) and studio.sent[-1]["kind"] == "wrong"
+
+    def breaks(x, t):
+        raise RuntimeError("no memory\nleft")
+
+    handle = studio.pipe.unet.register_forward_pre_hook(lambda unet, args: breaks(*args[:2]))
+    draw(studio)
+    handle.remove()
+    assert studio.message == "no memory left" and not studio.widget.busy and len(studio.drawn) == 2
+
+
+def test_the_studio_does_all_that_the_pipeline_can_and_says_how_in_python(pipe, studio):
+    image, common = studio.drawn[0].picture, {"prompt": PROMPT, "steps": 4, "progress": False}
+    half = np.arange(128) < np.full((128, 1), 64)
     studio.controlnet = ControlNet.from_unet(pipe.unet).eval()
     torch.nn.init.normal_(studio.controlnet.controlnet_mid_block.weight, std=0.1)
-    studio.scribble.mask = half
     hint = Image.fromarray(np.where(half, 0, 255).astype("uint8")).convert("RGB")
-    assert drawn("scribble") == pipe(**common, control=(studio.controlnet, hint, 1.0))[0]
+    red = Image.new("RGBA", (128, 128))
+    red.paste((255, 0, 0, 255), (20, 20, 60, 60))
+    painted = Image.alpha_composite(image.convert("RGBA"), red).convert("RGB")
+    studio.widget.mask = studio.widget.lines = ink(half)
+    expected = {
+        "image to image": {"image": image, "strength": 0.5},
+        "inpaint": {"image": image, "strength": 1.0, "mask": half},
+        "outpaint": {"image": image, "margins": (0, 0, 32, 0)},
+        "scribble": {"control": (studio.controlnet, hint, 1)},
+    }
+    for mode, options in expected.items():
+        (drawn,) = draw(studio, mode=mode, steps=4, strength=options.get("strength", 1))
+        assert drawn == pipe(**common, **options)[0], mode
+    studio.widget.paint = url(red)
+    (drawn,) = draw(studio, mode="image to image", steps=4, strength=0.5)
+    assert drawn == pipe(**common, image=painted, strength=0.5)[0], "what is painted on it is redrawn, too"
+
+    loaded = {"load": lambda *args: studio.controlnet}
+    for each in studio.drawn:
+        names = {"pipe": pipe}
+        code = python(each, studio.drawn, shipped=False).replace("from minidiff.convert import load\n", "")
+        exec(code, names | loaded, names)
+        assert names[code.split()[-1]] == each.picture
+
+    studio.widget.mask = ""
+    ask(studio, "recall", id=2)
+    assert studio.widget.settings["mode"] == "inpaint" and draw(studio) == [studio.drawn[2].picture], (
+        "all that made it is back"
+    )
+    ask(studio, "edit", id=3)
+    assert studio.image.size == (160, 128) and not studio.widget.mask and studio.widget.settings["mode"] == "inpaint"
 
 
-def test_the_studio_says_that_the_controlnet_is_missing_and_opens_pictures(pipe, tmp_path, monkeypatch):
-    monkeypatch.setattr("minidiff.play.studio.WEIGHTS", tmp_path)
-    studio = Studio(pipe, PROMPT, steps=1)
-    studio.mode.value = "scribble"
-    studio.scribble.mask = np.ones((128, 128))
-    studio.button.click()
-    assert "Not drawn: no weight file" in studio.message.value and "lines.safetensors" in studio.message.value
-    seen = {control: control.layout.display for control in studio.needs}
-    assert seen[studio.scribble.widget] == "" and seen[studio.mask.widget] == "none"
-    file = {"name": "a.png", "type": "image/png", "size": 0, "content": png(square(77, 300)), "last_modified": 0}
-    studio._open(type("Change", (), {"new": [type("File", (), file)]}))
+def test_a_picture_is_opened_with_its_settings_if_it_is_ours(pipe, studio):
+    (drawn,) = draw(studio, prompt="fox on green", seed=3, guidance=2.5, sampler="plms", steps=3)
+    ask(studio, "hello")
+    file = studio.sent[-1]["pictures"][-1]
+    assert file["file"] == "fox on green, seed 3.png"
+    content = base64.b64decode(file["url"].partition(",")[2])
+    assert infotext.parse(Image.open(io.BytesIO(content)).info["parameters"])["Seed"] == "3"
+
+    other = Studio(pipe, PROMPT, steps=1)
+    ask(other, "open", name="fox.png", content=base64.b64encode(content).decode())
+    assert other.message == "Its settings are back." and draw(other) == [drawn]
+
+    strange = infotext.chunks(["fox\nSteps: 30, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Model hash: 0"])
+    ask(studio, "open", name="b.png", content=base64.b64encode(png(square(9, 512), pnginfo=strange)).decode())
+    assert "the middle of it" in studio.message and studio.widget.settings["steps"] == 2, "another model's tell nothing"
+
+    studio.widget.settings = studio.widget.settings | {"mode": "text to image"}
+    ask(studio, "open", name="a.png", content=base64.b64encode(png(square(77, 300).crop((0, 0, 300, 200)))).decode())
+    assert studio.message == "300 × 200 pixels: the middle of it, scaled to 128 × 128."
     assert studio.image.size == (128, 128) and studio.image.getpixel((5, 5)) == (77, 77, 77)
-    file["content"] = b"no picture"
-    studio._open(type("Change", (), {"new": [type("File", (), file)]}))
-    assert "Not opened" in studio.message.value and studio.image.getpixel((5, 5)) == (77, 77, 77)
+    assert studio.widget.settings["mode"] == "image to image"
+    ask(studio, "open", name="a.txt", content=base64.b64encode(b"no picture").decode())
+    assert studio.message == "a.txt cannot be read as a picture: open a PNG, a JPEG or the like."
+
+
+def test_the_studio_says_that_the_controlnet_is_missing(studio, tmp_path, monkeypatch):
+    monkeypatch.setattr("minidiff.play.studio.WEIGHTS", tmp_path)
+    studio.widget.settings = studio.widget.settings | {"mode": "scribble"}
+    ask(studio, "draw", lines=ink(np.ones((128, 128), bool)))
+    assert "no weight file" in studio.message and "lines.safetensors" in studio.message
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    {
+        "a cute blue cat with a hat in Paris at night": "cat left of hat on blue",
+        "dragons above a PIZZA": "cat above pizza in meadow",  # by Unicode, the dragon's face is beside the cat's
+        "umbrela on pink": "umbrella on pink",
+        "apple": "red apple in meadow",
+        "small sketch of bulb at top, snow": "sketch of small light bulb at top in snow",
+        "what?": "fox in meadow",
+    }.items(),
+)
+def test_any_text_is_near_a_sentence_that_it_can_read(text, sentence):
+    assert str(words.nearest(text)) == sentence and str(data.parse(sentence)) == sentence
+    assert words.unknown(text, data.WORDS)["instead"] == sentence
+
+
+def test_every_word_has_its_place_in_every_sentence():
+    rng = np.random.RandomState(0)
+    for i, word in enumerate(word for group in words.GROUPS.values() for word in group):
+        for j in range(4):
+            text = words.with_word(data.scene(4 * i + j, data.FULL).caption, word, rng)
+            data.parse(text)
+            taken = word in (*data.STYLES, *data.SIZES, *data.POSITIONS)  # these are taken out if they are there
+            assert taken or word in text
+    assert all(str(data.parse(text)) == text for text in words.EXAMPLES)
+
+
+def test_a_word_is_unknown_only_once_it_is_typed():
+    assert words.unknown("umbr", data.WORDS)["words"] == {} and words.unknown("", data.WORDS)["instead"] == ""
+    assert words.unknown("umbr on pink", data.WORDS)["words"]["umbr"] == {"Like it": [], "Spelled like it": []}
+    assert words.unknown("violin on pink", data.WORDS)["words"]["violin"]["Like it"] == [
+        "trumpet",
+        "guitar",
+        "basketball",
+    ]
+    assert words.unknown("big fox in meadow", data.WORDS) == {"words": {}, "instead": ""}
 
 
 def test_minidiff_itself_stays_light():

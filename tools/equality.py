@@ -28,6 +28,8 @@ from PIL import Image  # noqa: E402
 from minidiff import convert, data  # noqa: E402
 from minidiff.clip import CLIPText  # noqa: E402
 from minidiff.controlnet import ControlNet  # noqa: E402
+from minidiff.dit import Flux, MMDiT  # noqa: E402
+from minidiff.t5 import T5  # noqa: E402
 from minidiff.unet import UNet  # noqa: E402
 from minidiff.vae import VAE  # noqa: E402
 
@@ -52,7 +54,7 @@ def shapes():
             ours, theirs = cls(convert.read_config(cls, options)), oracle.build_theirs(cls, options)
         renamed = {convert.their_name(key): tensor.shape for key, tensor in ours.state_dict().items()}
         assert renamed == {key: tensor.shape for key, tensor in oracle.their_state(theirs).items()}, name
-        yield name, sum(tensor.numel() for tensor in ours.state_dict().values())
+        yield name, sum(p.numel() for p in ours.parameters())
 
 
 def samplers():
@@ -132,9 +134,12 @@ def sdxl_pipelines(root):
 REFUSED = [
     (UNet, oracle.SD_UNET | {"addition_embed_type": "text_image"}),
     (UNet, oracle.SD_UNET | {"class_embed_type": "timestep"}),
-    (VAE, oracle.SD_VAE | {"shift_factor": 0.1159}),
+    (VAE, oracle.SD_VAE | {"use_post_quant_conv": False}),
     (CLIPText, oracle.SD_TEXT | {"hidden_act": "relu"}),
     (ControlNet, oracle.SD_CONTROLNET | {"global_pool_conditions": True}),
+    (MMDiT, oracle.SD3_MMDIT | {"qk_norm": "layer_norm"}),
+    (Flux, oracle.FLUX | {"patch_size": 2}),
+    (T5, oracle.T5_XXL | {"feed_forward_proj": "relu"}),
 ]
 REFUSED_SCHEDULERS = [
     ({"_class_name": "LCMScheduler"}, 5),

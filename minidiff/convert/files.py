@@ -109,6 +109,12 @@ def refuse_pointer(path: Path) -> None:
             raise WeightsError(f"{path} is a pointer of git-lfs, not the file itself: run `git lfs pull` in its folder")
 
 
+def refuse_pickle(path: Path, convert: str) -> None:
+    """WeightsError for a pickle, which diffusers can `convert`."""
+    if path.suffix in (".bin", ".ckpt", ".pt", ".pth"):
+        raise WeightsError(f"{path} is a pickle, which can run any program: let diffusers convert it, {convert}")
+
+
 class _NoInit(TorchFunctionMode):
     """What is in torch.nn.init does nothing. On the meta device, `normal_` would load torch's compiler: a second."""
 

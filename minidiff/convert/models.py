@@ -1,4 +1,4 @@
-"""U-Net, VAE, text encoder and ControlNet: from and to the folders that diffusers and transformers write."""
+"""Our models from and to the folders that diffusers and transformers write."""
 
 import dataclasses
 import re
@@ -19,6 +19,7 @@ from minidiff.convert.files import (
     open_tensors,
     read_json,
     read_tensors,
+    refuse_pickle,
     replacing,
     unfilled,
     write_json,
@@ -39,14 +40,30 @@ RULES = [
     (r"\bff\.out\.", "ff.net.2."),
     (r"\b(down|up)sample\.", r"\1samplers.0.conv."),
     (r"\bmid_block\.attention\.", "mid_block.attentions.0."),
+    # MMDiT and Flux: what makes temb, and the two streams of a block, of which the text has names of its own.
+    (r"^(timestep|guidance|text)_embedder\.", r"time_text_embed.\1_embedder."),
+    (r"\bimage\.", ""),
+    (r"\btext\.(norm1|ff)\.", r"\1_context."),
+    (r"\btext\.attn\.to_([qkv])\.", r"attn.add_\1_proj."),
+    (r"\btext\.attn\.norm_", "attn.norm_added_"),
+    (r"\btext\.attn\.to_out\.0\.", "attn.to_add_out."),
+    # T5
+    (r"^blocks\.(\d+)\.attention\.norm\.", r"encoder.block.\1.layer.0.layer_norm."),
+    (r"^blocks\.(\d+)\.attention\.", r"encoder.block.\1.layer.0.SelfAttention."),
+    (r"^blocks\.(\d+)\.ff\.norm\.", r"encoder.block.\1.layer.1.layer_norm."),
+    (r"^blocks\.(\d+)\.ff\.", r"encoder.block.\1.layer.1.DenseReluDense."),
+    (r"^(relative_attention_bias)\.", r"encoder.block.0.layer.0.SelfAttention.\1."),
+    (r"^final_norm\.", "encoder.final_layer_norm."),
 ]
-# Theirs in some files -> theirs in others: a prefix of the text encoder, and the VAE's attention before 2023.
+# Theirs in some files -> theirs in others: a prefix of the text encoder, the VAE's attention before 2023, and the one
+# matrix that T5's encoder shares with a decoder.
 OLD = [
     (r"^text_model\.", ""),
     (r"\.query\.", ".to_q."),
     (r"\.key\.", ".to_k."),
     (r"\.value\.", ".to_v."),
     (r"\.proj_attn\.", ".to_out.0."),
+    (r"^encoder\.embed_tokens\.", "shared."),
 ]
 
 
@@ -80,8 +97,8 @@ def from_diffusers(
     if file is not None:
         tensors, original = original_part(tensors, name_of(cls), config)
         rules, source, advice = RULES + original, file, f"give the config of the same kind of model, not {folder}"
-    tensors = {their_name(name, OLD): tensor for name, tensor in tensors.items()}
-    tensors.pop("embeddings.position_ids", None)  # a buffer of older files: 0, 1, 2 ...
+    # position_ids are a buffer of older files: 0, 1, 2 ...
+    tensors = {their_name(name, OLD): t for name, t in tensors.items() if not name.endswith("embeddings.position_ids")}
     fill(model, tensors, source, advice, lambda name: their_name(name, rules), dtype)
     return model.to(device).eval()
 
@@ -151,12 +168,11 @@ def _refuse_pickle(path: Path) -> None:
     convert = f"from_pretrained({str(path.parent)!r}) and save_pretrained({str(path.parent)!r})"
     if path.suffix in (".ckpt", ".pt", ".pth"):
         convert = f"StableDiffusionPipeline.from_single_file({str(path)!r}) and save_pretrained(FOLDER)"
-    if path.suffix in (".bin", ".ckpt", ".pt", ".pth"):
-        raise WeightsError(f"{path} is a pickle, which can run any program: let diffusers convert it, {convert}")
+    refuse_pickle(path, convert)
 
 
 def read_config(cls: type[nn.Module], options: dict, source: str | Path = "config.json"):
-    """The config of our `cls` (UNet, VAE, CLIPText, ControlNet) that a config.json of diffusers or transformers means.
+    """The config of our `cls`, one of FORMATS, that a config.json of diffusers or transformers means.
 
     What is missing has their default. WeightsError, by name, for an option or a value that our code does not implement.
     """
@@ -172,13 +188,13 @@ def read_config(cls: type[nn.Module], options: dict, source: str | Path = "confi
     for name in sorted(options.keys() - known.options.keys() - HARMLESS):
         raise WeightsError(f"{source} has {name} = {options[name]!r}, an option unknown to minidiff: {advice}")
     options = known.options | options
-    fields = {name: options[name] for name in kinds if name in options}
+    fields = {name: options[name] for name in kinds if name in options} | known.read(options)
     for name, value in fields.items():
         kind = list if get_origin(kinds[name]) is tuple else int | float if kinds[name] is float else kinds[name]
         if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 1)):
             refuse(name, getattr(kind, "__name__", kind))
     try:
-        config = dataclass_from(config_class, fields | known.read(options))
+        config = dataclass_from(config_class, fields)
     except (TypeError, ValueError) as error:
         raise WeightsError(f"{source} is no config of a {cls.__name__} ({error}): {advice}") from error
     for name, value in (known.options | write_config(cls, config)).items():  # what was not read must be as we have it
@@ -225,6 +241,9 @@ HARMLESS = {
     "dropout", "attention_dropout", "initializer_factor", "initializer_range", "force_upcast", "upcast_attention",
     "addition_embed_type_num_heads", "addition_time_embed_dim", "projection_class_embeddings_input_dim",
     "mid_block_only_cross_attention", "bos_token_id", "pad_token_id", "projection_dim",
+    # of T5: its decoder's, and what follows from feed_forward_proj
+    "num_decoder_layers", "decoder_start_token_id", "is_encoder_decoder", "use_cache", "tie_word_embeddings",
+    "scale_decoder_outputs", "dense_act_fn", "is_gated_act", "output_past", "dropout_rate", "classifier_dropout",
 }  # fmt: skip
 
 # All other options of diffusers 0.42 and transformers 5.23, with their defaults. Where our config has no such field,
@@ -258,6 +277,30 @@ TEXT = dict(
     vocab_size=49408, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8,
     max_position_embeddings=77, hidden_act="quick_gelu", layer_norm_eps=1e-5, eos_token_id=49407,
 )  # fmt: skip
+MMDIT = dict(
+    sample_size=128, patch_size=2, in_channels=16, num_layers=18, attention_head_dim=64, num_attention_heads=18,
+    joint_attention_dim=4096, caption_projection_dim=1152, pooled_projection_dim=2048, out_channels=16,
+    pos_embed_max_size=96, dual_attention_layers=[], qk_norm=None,
+)  # fmt: skip
+FLUX = dict(
+    patch_size=1, in_channels=64, out_channels=None, num_layers=19, num_single_layers=38, attention_head_dim=128,
+    num_attention_heads=24, joint_attention_dim=4096, pooled_projection_dim=768, guidance_embeds=False,
+    axes_dims_rope=[16, 56, 56],
+)  # fmt: skip
+T5 = dict(
+    vocab_size=32128, d_model=512, d_kv=64, d_ff=2048, num_layers=6, num_heads=8, relative_attention_num_buckets=32,
+    relative_attention_max_distance=128, layer_norm_epsilon=1e-6, feed_forward_proj="relu", eos_token_id=1,
+    is_decoder=False,
+)  # fmt: skip
+VISION = dict(
+    hidden_size=768, intermediate_size=3072, projection_dim=512, num_hidden_layers=12, num_attention_heads=12,
+    num_channels=3, image_size=224, patch_size=32, hidden_act="quick_gelu", layer_norm_eps=1e-5,
+)  # fmt: skip
+# of the pictures that OpenAI trained on, as CLIPImageProcessor has them
+CLIP_COLOURS = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
 
 
 ADDED = "addition_time_embed_dim", "projection_class_embeddings_input_dim"  # read in SDXL alone
@@ -314,6 +357,7 @@ def _write_vae(config) -> dict:
         "out_channels": config.in_channels,
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "use_post_quant_conv": config.use_quant_conv,
     }
 
 
@@ -324,6 +368,19 @@ def _write_text(config) -> dict:
 
 def _write_projected(config) -> dict:
     return _write_text(config) | {"architectures": ["CLIPTextModelWithProjection"]}
+
+
+def _read_mmdit(options: dict) -> dict:
+    return {"qk_norm": options["qk_norm"] is not None}
+
+
+def _write_mmdit(config) -> dict:
+    width = config.attention_head_dim * config.num_attention_heads
+    return {"caption_projection_dim": width, "qk_norm": "rms_norm" if config.qk_norm else None}
+
+
+def _write_t5(config) -> dict:
+    return {"architectures": ["T5EncoderModel"], "feed_forward_proj": "gated-gelu"}
 
 
 FORMATS = {
@@ -342,7 +399,17 @@ FORMATS = {
         lambda options: {},
         _write_projected,
         [(r"^(?!text_projection)", "text_model.")],
-    ),  # fmt: skip
+    ),
+    "MMDiT": Format(
+        "diffusion_pytorch_model", {"_class_name": "SD3Transformer2DModel"}, MMDIT, _read_mmdit, _write_mmdit
+    ),
+    "Flux": Format(
+        "diffusion_pytorch_model", {"_class_name": "FluxTransformer2DModel"}, FLUX, lambda options: {}, lambda c: {}
+    ),
+    "T5": Format("model", {"model_type": "t5"}, T5, lambda options: {}, _write_t5),
+    "CLIPImage": Format(
+        "model", {"model_type": "clip_vision_model"}, VISION, lambda options: CLIP_COLOURS, lambda config: {}
+    ),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
+WIDE = 320  # pixels of the page that a picture takes, at least
 SLOW = 0.3  # seconds; what takes longer is drawn when the slider is let go, and says that it is being drawn
 
 
@@ -44,34 +46,48 @@ class Panel:
         display(self.output(), raw=True)
 
 
-def play(draw: Callable[..., Image | Figure], **dials: Sequence) -> Dials:
+def play(
+    draw: Callable[..., Image | Figure],
+    *,
+    start: dict | None = None,
+    beside: dict[str, Image] | None = None,
+    **dials: Sequence,
+) -> Dials:
     """A picture, draw(**values), that is drawn anew whenever a dial is moved: make it the last line of a cell.
 
-    draw   values by name -> a PIL image or a matplotlib figure, which is closed
-    dials  each its name and two or more values it can take, the middle one first; `a_b` is shown as "a b". A slider,
-           or, where all values are text, a row of buttons
+    draw    values by name -> a PIL image or a matplotlib figure, which is closed
+    start   name -> the value at which a dial begins; in the middle where it is not said
+    beside  a name -> a picture to compare with, which stands to the left with its name
+    dials   each its name and two or more values it can take, in their order; `a_b` is shown as "a b". A slider, or,
+            where all values are text, a row of buttons
+
+    ValueError for a dial with fewer than two values, and a start that is none of them.
     """
     if not dials or any(len(values) < 2 for values in dials.values()):
         got = {name: len(values) for name, values in dials.items()}
         raise ValueError(f"got dials with {got or 'no'} values, expected at least one dial with two values or more")
-    return Dials(draw, dials)
+    for name, value in (start or {}).items():
+        if value not in (values := list(dials.get(name, []))):
+            raise ValueError(f"got start {name} = {value!r}, expected {f'one of {values}' if values else 'a dial'}")
+    return Dials(draw, dials, start or {}, beside or {})
 
 
 class Dials(Panel):
     """What `play` returns. `dials`: the controls by name; `picture`: what they show; `message`: a line below.
 
-    Its still picture is a row of at most five along the first dial, the others in the middle.
+    Its still picture is what it is compared with, then a row of at most five along the first dial, the others at their
+    start.
     """
 
-    def __init__(self, draw: Callable[..., Image | Figure], dials: dict[str, Sequence]):
-        self.draw = draw
-        self.middle = {name: values[len(values) // 2] for name, values in dials.items()}
+    def __init__(self, draw: Callable[..., Image | Figure], dials: dict[str, Sequence], start: dict, beside: dict):
+        self.draw, self.beside = draw, beside
+        self.start = {name: start.get(name, values[len(values) // 2]) for name, values in dials.items()}
         (self.first, values), *_ = dials.items()
         n = min(5, len(values))
         chosen = [values[round(i * (len(values) - 1) / (n - 1))] for i in range(n)]
-        start = time.perf_counter()
-        self.row = [image(draw(**self.middle | {self.first: value})) for value in chosen]
-        self.slow = time.perf_counter() - start > n * SLOW
+        began = time.perf_counter()
+        self.row = [image(draw(**self.start | {self.first: value})) for value in chosen]
+        self.slow = time.perf_counter() - began > n * SLOW
         self.captions = [f"{self.first.replace('_', ' ')} {value}" for value in chosen]
         try:
             self._build(dials)
@@ -82,24 +98,28 @@ class Dials(Panel):
         return f"pictures: {', '.join(self.captions)}"
 
     def still(self) -> Image:
-        columns = max(1, min(len(self.row), 900 // max(picture.width for picture in self.row)))
-        return show.grid(self.row, columns=columns, captions=self.captions)
+        row = [*self.beside.values(), *self.row]
+        columns = max(1, min(len(row), 900 // max(picture.width for picture in row)))
+        return show.grid(row, columns=columns, captions=[*self.beside, *self.captions])
 
     def _build(self, dials: dict[str, Sequence]) -> None:
-        from ipywidgets import HTML, SelectionSlider, ToggleButtons, VBox
+        from ipywidgets import HTML, HBox, SelectionSlider, ToggleButtons, VBox
 
         self.dials = {}
         for name, values in dials.items():
             text = all(isinstance(value, str) for value in values)
             control = (ToggleButtons if text else SelectionSlider)(
-                options=[(str(value) or "(empty)", value) for value in values], value=self.middle[name]
+                options=[(str(value) or "(empty)", value) for value in values], value=self.start[name]
             )
             if not text:
                 control.continuous_update = not self.slow
             self.dials[name] = labelled(control, name.replace("_", " "))
             control.observe(self._redraw, "value")
-        self.picture, self.message = picture(image(self.draw(**self.middle)), "picture"), HTML()
-        self.widget = VBox([*self.dials.values(), self.picture, self.message]).add_class("minidiff-play")
+        self.picture, self.message = picture(image(self.draw(**self.start)), "picture"), HTML()
+        compared = [VBox([HTML(html.escape(name)), picture(each, name)]) for name, each in self.beside.items()]
+        row = HBox([*compared, VBox([HTML("&nbsp;"), self.picture]) if compared else self.picture])
+        row.layout.flex_flow = "row wrap"
+        self.widget = VBox([*self.dials.values(), row, self.message]).add_class("minidiff-play")
 
     def _redraw(self, _) -> None:
         values = {name: control.value for name, control in self.dials.items()}
@@ -123,11 +143,12 @@ def labelled(control, name: str):
 
 
 def picture(drawn: Image, name: str):
-    """An ipywidgets picture of the class minidiff-NAME."""
+    """An ipywidgets picture of the class minidiff-NAME, enlarged so many times that it is at least WIDE."""
     from ipywidgets import Image
 
     widget = Image(format="png", value=png(drawn))  # without a tooltip: ipywidgets 8.1 then shows no picture at all
-    widget.layout.width, widget.layout.max_width = "max-content", "100%"
+    times = math.ceil(WIDE / drawn.width)
+    widget.layout.width, widget.layout.max_width = f"{times * drawn.width}px", "100%"
     return widget.add_class(f"minidiff-{name.replace(' ', '-')}")
 
 
@@ -137,19 +158,19 @@ def say(message, text: str) -> None:
 
 
 def image(drawn: Image | Figure) -> Image:
-    """A picture of a matplotlib figure, which is closed; a picture as it is."""
+    """A picture of a matplotlib figure, at least WIDE, which is closed; a picture as it is."""
     if hasattr(drawn, "savefig"):
         import PIL.Image
         from matplotlib import pyplot
 
         file = io.BytesIO()
-        drawn.savefig(file, format="png")
+        drawn.savefig(file, format="png", dpi=max(drawn.dpi, math.ceil(WIDE / drawn.get_figwidth())))
         pyplot.close(drawn)
         drawn = PIL.Image.open(file).convert("RGB")
     return drawn
 
 
-def png(drawn: Image) -> bytes:
+def png(drawn: Image, **options) -> bytes:
     file = io.BytesIO()
-    drawn.save(file, "PNG")
+    drawn.save(file, "PNG", **options)
     return file.getvalue()

@@ -106,9 +106,8 @@ def attention(pipe: StableDiffusion, trace: Trace, picture: int = 0) -> Dials:
         captions = [f"estimate of x_0, t = {call.t:g}", f"{word}: {share.min():.1%} to {share.max():.1%}"]
         return show.grid([estimate(step), overlay(estimate(step), share)], 2, captions, size=224)
 
-    names = list(layers)
-    names.insert(len(names) // 2, names.pop())  # it begins there: the last layer has the finest maps of things
-    return play(draw, word=list(words), layer=names, step=range(1, len(trace.calls) + 1))
+    start = {"layer": list(layers)[-1]}  # it has the finest maps of things
+    return play(draw, start=start, word=list(words), layer=list(layers), step=range(1, len(trace.calls) + 1))
 
 
 def _sides(maps: torch.Tensor, trace: Trace) -> tuple[int, int]:

@@ -11,14 +11,6 @@ from PIL import Image
 from minidiff.pictures import painted
 from minidiff.play import Panel, png
 
-CSS = """
-.minidiff-sketchpad canvas { max-width: 100%; image-rendering: pixelated; cursor: crosshair; touch-action: none;
-  border: 1px solid var(--jp-border-color1, gray); }
-.minidiff-sketchpad canvas:focus { outline: 2px solid var(--jp-brand-color1, #0072B2); }
-.minidiff-tools { display: flex; flex-wrap: wrap; gap: 12px; align-items: center; color: var(--jp-ui-font-color1); }
-.minidiff-tools label { display: flex; gap: 4px; align-items: center; }
-"""
-
 
 class Sketchpad(Panel):
     """Paint on a picture, or on white paper; read `mask` and `scribble`. `mask` can also be set, by code.
@@ -90,31 +82,54 @@ class Sketchpad(Panel):
     def _send(self) -> None:
         if self.widget is None:
             return
-        ink = Image.new("RGBA", self._mask.shape[::-1])
-        ink.putalpha(Image.fromarray(self._mask).convert("L"))
         with self.widget.hold_sync():
-            self.widget.background = _url(self._picture) if self._picture else ""
-            self.widget.ink = _url(ink)
+            self.widget.side = list(self._mask.shape[::-1])
+            self.widget.background = url(self._picture) if self._picture else ""
+            self.widget.ink = ink(self._mask)
 
     def _receive(self, change) -> None:
-        ink = Image.open(io.BytesIO(base64.b64decode(change.new.partition(",")[2])))
-        self._mask = np.asarray(ink.convert("RGBA"))[..., 3] > 127
+        self._mask = inked(change.new, self._mask.shape)
 
 
 @cache
 def _sheet() -> type:
     import anywidget
-    from traitlets import Int, Unicode
+    from traitlets import Int, List, Unicode
 
     class Sheet(anywidget.AnyWidget):
-        _esm, _css = Path(__file__).with_suffix(".js"), CSS
+        _esm, _css = source("sketchpad.js"), source("sketchpad.css")
         ink = Unicode().tag(sync=True)  # Unicode: Bytes from a browser are dropped without a word
         background = Unicode().tag(sync=True)
+        side = List().tag(sync=True)
         label = Unicode().tag(sync=True)
         brush = Int().tag(sync=True)
 
     return Sheet
 
 
-def _url(picture: Image.Image) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png(picture)).decode()}"
+def source(name: str) -> str:
+    """A file of this folder, after what it shares with others: a page loads one script for a widget."""
+    names = ["sheet.js", name] if name.endswith(".js") else dict.fromkeys(["sketchpad.css", name])
+    return "\n".join((Path(__file__).parent / each).read_text(encoding="utf-8") for each in names)
+
+
+def url(picture: Image.Image, **options) -> str:
+    """A PNG as a data URL."""
+    return f"data:image/png;base64,{base64.b64encode(png(picture, **options)).decode()}"
+
+
+def ink(mask: np.ndarray) -> str:
+    """A mask (height, width) as a sheet has it: black where it is True, else nothing."""
+    picture = Image.new("RGBA", mask.shape[::-1])
+    picture.putalpha(Image.fromarray(mask).convert("L"))
+    return url(picture) if mask.any() else ""
+
+
+def opened(ink: str) -> Image.Image:
+    """What a page sent, RGBA."""
+    return Image.open(io.BytesIO(base64.b64decode(ink.partition(",")[2]))).convert("RGBA")
+
+
+def inked(ink: str, shape: tuple[int, int] = (1, 1)) -> np.ndarray:
+    """The inverse of `ink`: (height, width) bool; all False, of that shape, if there is none."""
+    return np.asarray(opened(ink))[..., 3] > 127 if ink else np.zeros(shape, bool)

@@ -1,38 +1,46 @@
-"""Draw from a panel: `Playground`, from words to pictures; `Studio`, all that the pipeline can do."""
+"""Draw from a panel with all that the pipeline can do: `Studio`. studio.js is its page's side."""
 
+import base64
 import io
+import re
 import time
 import warnings
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, cached_property
+from threading import Event, Thread
 
-import torch
+import numpy as np
 from PIL import Image, ImageOps
 
-from minidiff import infotext, show
+from minidiff import data, infotext, show
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.pictures import on_white
 from minidiff.pipeline import WEIGHTS, StableDiffusion
-from minidiff.play import Panel, labelled, picture, png, say
-from minidiff.play.sketchpad import Sketchpad
+from minidiff.play import Panel, words
+from minidiff.play.recipe import EDITS, INKS, MODES, Drawn, caption, python, read
+from minidiff.play.sketchpad import inked, opened, source, url
 from minidiff.sample import SAMPLERS
+from minidiff.trace import Drawing
 
-MODES = {  # -> what its button says
-    "text to image": "Draw",
-    "image to image": "Redraw the image",
-    "inpaint": "Redraw what is painted",
-    "outpaint": "Draw around the image",
-    "scribble": "Draw along the lines",
+START = {
+    "mode": MODES[0],
+    "negative_prompt": "",
+    "strength": 0.8,
+    "margins": [0, 0, 32, 0],
+    "control_scale": 1,
+    "four_at_once": False,
+    "new_each_time": False,
 }
-SIDES = ("left", "top", "right", "bottom")
+COLOURS = ["#2c2838", "#ffffff", "#ea5a47", "#fcea2b", "#5c9e31", "#61b2e4", "#a57939", "#8967aa"]  # OpenMoji's
 
 
-class Playground(Panel):
-    """Prompt, negative prompt, guidance, steps, sampler, seed, and a button; the new picture beside the last one.
+class Studio(Panel):
+    """Draw, redraw an image, what is painted of it or what is around it, follow a scribble: `MODES`.
 
-    `controls` holds what can be set, by name; `draw()` is what the button does. `pictures` are at most two, the last
-    and the new one, `captions` what they were drawn with.
+    `drawn` are all pictures so far, `image` is what is redrawn; `widget.settings` is what the panel says. `message` is
+    its last line.
     """
 
     def __init__(
@@ -45,209 +53,269 @@ class Playground(Panel):
         seed: int = 0,
     ):
         """Draws the first picture. `pipe` is the shipped one if none is given."""
-        self.pipe = pipe or StableDiffusion.from_pretrained()
-        first = {"prompt": prompt, "guidance": guidance, "steps": steps, "seed": seed}
-        self.pictures, self.captions, self.drawn_with = self.pipe(**first), [caption(**first)], first
+        self.shipped, self.pipe = pipe is None, pipe or StableDiffusion.from_pretrained()
+        # a pipeline of diffusers' has a sampler of its own
+        own = {"its scheduler": None} if self.pipe.scheduler_config is not None or self.pipe.sampler else {}
+        self.samplers = own | SAMPLERS
+        self.drawn, self.message, self._thread, self._stopping = [], "", None, Event()
+        settings = START | {"prompt": prompt, "guidance": guidance, "steps": steps, "seed": seed}
+        settings["sampler"] = next(iter(self.samplers))
+        options = self._options(settings)
+        self._keep(self.pipe(**options, progress=False), settings, options)
+        self.image = self.drawn[0].picture
         try:
-            self._build(**first)
-        except ModuleNotFoundError:  # no ipywidgets: the first picture remains
+            self._build(settings)
+        except ModuleNotFoundError:  # no anywidget: the first picture remains
             pass
 
     def still(self) -> Image.Image:
-        return show.grid(self.pictures, len(self.pictures), self.captions, size=256)
+        return show.grid([self.drawn[-1].picture], captions=[self.drawn[-1].caption], size=256)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__.lower()}: {self.captions[-1]}"
+        return f"studio: {self.drawn[-1].caption}"
 
-    def draw(self, _=None) -> None:
-        """Draw with what the controls say. An error, or a warning, becomes a line of text; the pictures stay."""
-        self.button.disabled, start = True, time.perf_counter()
-        say(self.message, "drawing …")
-        hook = self.pipe.unet.register_forward_pre_hook(self._progress)
+    # ------------------------------------------------------------------------------------------ drawing
+
+    def draw(self, **changes) -> None:
+        """Begin to draw with what the panel says and these settings: a thread of its own goes on. See `wait`."""
+        self._on_draw(self.widget.settings | changes, **{name: getattr(self.widget, name) for name in INKS})
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until nothing is being drawn, or so many seconds."""
+        if self._thread:
+            self._thread.join(seconds)
+
+    def _on_draw(self, settings: dict, **inks: str) -> None:
+        if self._thread and self._thread.is_alive():
+            return
+        self._stopping.clear()
+        under = self.image if settings["mode"] in EDITS else None
+        with noted() as notes:
+            options = self._options(settings, **inks)
+            drawing = self.pipe.draw(**options)
+        work = (drawing, notes, settings, options, inks, under)
+        self._thread = Thread(target=self._caught, args=(self._drawing, *work), daemon=True)
+        self._thread.start()
+
+    def _drawing(self, drawing: Drawing, notes: list[str], settings: dict, options: dict, inks: dict, under) -> None:
+        widget, start = self.widget, time.perf_counter()
+        widget.frames, widget.progress, widget.busy = [], 0.0, True
         try:
-            with warnings.catch_warnings(record=True) as notes:
-                warnings.simplefilter("always", UserWarning)
-                options = self._options()
-                self.pictures = [self.pictures[-1], *self.pipe(**options, progress=False)]
-        except KeyboardInterrupt:
-            say(self.message, "Stopped.")
-        except Exception as error:  # a callback's traceback would be lost in the log
-            say(self.message, f"Not drawn: {error}")
-        else:
-            self.captions, self.drawn_with = [self.captions[-1], caption(**options)], options
-            say(self.message, " · ".join([f"{time.perf_counter() - start:.1f} s", *(str(n.message) for n in notes)]))
-            self._show()
+            self._say("")
+            total, seen, cost = len(drawing.trace.times) - 1, start, 0.0
+            for i, (_, x0) in enumerate(drawing, 1):
+                if self._stopping.is_set():
+                    return self._say(f"Stopped after step {i} of {total}.")
+                widget.progress = i / total
+                if i < total and (before := time.perf_counter()) - seen > 5 * cost:  # a sixth of the time, at most
+                    widget.frames = [url(picture) for picture in drawing.images(x0)]
+                    seen = time.perf_counter()
+                    cost = seen - before
+            with noted() as more:
+                pictures = drawing.images()
+            self._keep(pictures, settings, options, inks, under)
+            self._send(self.drawn[-len(pictures) :])
+            notes = [note for note in (*notes, *more) if "taught" not in note]  # those words are marked in the prompt
+            self._say(" · ".join([f"{time.perf_counter() - start:.1f} s", *notes]))
         finally:
-            hook.remove()
-            self.button.disabled, self.bar.value = False, 0
+            widget.busy = False
 
-    def _progress(self, unet, args) -> None:
-        self.bar.value = 1 - torch.as_tensor(args[1]).max().item() / self.pipe.schedule.T
+    def _keep(self, pictures: list[Image.Image], settings: dict, options: dict, inks=None, under=None) -> None:
+        """Add pictures to the strip, each with settings that draw it alone."""
+        texts = infotext.texts(self.pipe, pictures, **options, model=self.model)
+        for i, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+            said = settings | {"seed": settings["seed"] + i, "four_at_once": False, "new_each_time": False}
+            self.drawn.append(Drawn(picture, said, options, i, caption(said), inks or {}, under, text))
 
-    def _options(self) -> dict:
-        """The pipeline's arguments."""
-        names = ("prompt", "negative_prompt", "guidance", "steps", "sampler", "seed")
-        return {name: self.controls[name].value for name in names}
-
-    def _build(self, prompt: str, guidance: float, steps: int, seed: int) -> None:
-        from ipywidgets import HTML, BoundedIntText, Button, Dropdown, FloatProgress, FloatSlider, IntSlider, Text, VBox
-
-        # a pipeline of diffusers' has a sampler of its own
-        samplers = [("its scheduler", None)] * (self.pipe.scheduler_config is not None)
-        samplers += SAMPLERS.items()
-        self.controls = {
-            "prompt": Text(prompt),
-            "negative_prompt": Text(placeholder="what to keep away from"),
-            "guidance": FloatSlider(guidance, min=0, max=15, step=0.5),
-            "steps": IntSlider(steps, min=1, max=100),
-            "sampler": Dropdown(options=samplers),
-            "seed": BoundedIntText(seed, min=0, max=2**31),
-        }
-        for name, control in self.controls.items():
-            labelled(control, name.replace("_", " "))
-        self.button = Button(description=MODES["text to image"], button_style="primary").add_class("minidiff-draw")
-        self.button.on_click(self.draw)
-        self.bar = FloatProgress(0, max=1, tooltip="progress").add_class("minidiff-progress")
-        self.message = HTML().add_class("minidiff-message")
-        self.views = [picture(self.pictures[-1], name) for name in ("last picture", "new picture")]
-        self.under = [HTML(), HTML()]
-        self.boxes = [VBox(pair, layout={"width": "272px"}) for pair in zip(self.views, self.under, strict=True)]
-        self._show()
-        self.widget = self._layout()
-
-    def _layout(self):
-        from ipywidgets import HBox, VBox
-
-        self.button.layout.width = "max-content"
-        prompt, negative, *others = self.controls.values()
-        for text in (prompt, negative):
-            text.layout.width = "min(560px, 98%)"
-        for view in self.views:
-            view.layout.width = "256px"
-        rows = [HBox(others[:2]), HBox(others[2:]), HBox([self.button, self.bar]), self.message, HBox(self.boxes)]
-        for row in rows:
-            row.layout.flex_flow = "row wrap"
-        return VBox([prompt, negative, *rows]).add_class("minidiff-playground")
-
-    def _show(self) -> None:
-        self.boxes[0].layout.display = "none" if len(self.pictures) == 1 else ""
-        for i in range(-len(self.pictures), 0):
-            self.views[i].value = png(self.pictures[i])
-            say(self.under[i], self.captions[i])
-
-
-class Studio(Playground):
-    """A playground that also redraws an image, what is painted of it or what is around it, and follows a scribble.
-
-    `image` is what is redrawn, at first the first picture; `mask` and `scribble` are the sketchpads.
-    """
-
-    def _build(self, **first) -> None:
-        from ipywidgets import Button, FileUpload, FloatSlider, IntSlider, ToggleButtons
-
-        self.mask, self.scribble = Sketchpad(self.pictures[-1], label="mask"), Sketchpad(brush=3, label="scribble")
-        self.mode = labelled(ToggleButtons(options=list(MODES)), "mode")
-        self.strength = labelled(FloatSlider(0.8, min=0.05, max=1, step=0.05), "strength")
-        self.margins = [labelled(IntSlider(32 * (side == "right"), max=64, step=8), side) for side in SIDES]
-        self.scale = labelled(FloatSlider(1, min=0, max=2, step=0.1), "control scale")
-        self.view = picture(self.pictures[-1], "image")
-        self.upload = FileUpload(accept="image/*", description="Open an image").add_class("minidiff-open")
-        self.use = Button(description="Use as image").add_class("minidiff-use")
-        self.save = Button(description="Save").add_class("minidiff-save")
-        super()._build(**first)
-        self.mode.observe(self._choose, "value")
-        self.upload.observe(self._open, "value")
-        self.use.on_click(self._use)
-        self.save.on_click(self._save)
-        self._choose()
+    def _options(self, settings: dict, paint: str = "", mask: str = "", lines: str = "") -> dict:
+        """The pipeline's arguments. ValueError, in one line, where something is missing."""
+        if not settings["prompt"].strip():
+            raise ValueError("Say what to draw: type a sentence, click on words, or press the die.")
+        mode, n = settings["mode"], 4 if settings["four_at_once"] else 1
+        painted = {"inpaint": mask, "scribble": lines}.get(mode)
+        if painted is not None and not inked(painted).any():
+            raise ValueError("Nothing is painted yet: paint on the sheet, by mouse, or by arrow keys and Space.")
+        options = {name: settings[name] for name in ("prompt", "negative_prompt", "steps", "guidance", "seed")}
+        options["sampler"] = self.samplers[settings["sampler"]]
+        if n > 1:
+            options["prompt"] = [options["prompt"]] * n
+        if mode in EDITS:
+            options["image"] = self.image
+        if mode in ("image to image", "inpaint"):
+            options["strength"] = settings["strength"]
+        if mode == "image to image" and paint:
+            image = Image.alpha_composite(self.image.convert("RGBA"), opened(paint))
+            options["image"] = image.convert("RGB")
+        if mode == "inpaint":
+            options["mask"] = inked(mask)
+        if mode == "outpaint":
+            options["margins"] = tuple(settings["margins"])
+        if mode == "scribble":
+            hint = Image.fromarray(np.where(inked(lines), 0, 255).astype("uint8")).convert("RGB")
+            options["control"] = (self.controlnet, hint, settings["control_scale"])
+        return options
 
     @property
-    def image(self) -> Image.Image:
-        return self.mask.picture
+    def _side(self) -> tuple[int, int]:
+        """Width and height of what is drawn from words alone."""
+        return (self.pipe.factor * self.pipe.unet.config.sample_size,) * 2
 
-    @image.setter
-    def image(self, image: Image.Image) -> None:
-        self.mask.picture, self.view.value = image, png(image)
+    @cached_property
+    def model(self) -> str:
+        """The hash of the weights, taken once: of a real model it takes seconds."""
+        return infotext.of_model(self.pipe)
 
     @cached_property
     def controlnet(self) -> ControlNet:
         """The one that reads line art, loaded when it is needed."""
         return load(ControlNet, WEIGHTS / "lines.safetensors", self.pipe.device)
 
-    def _options(self) -> dict:
-        options, mode = super()._options(), self.mode.value
-        if mode in ("image to image", "inpaint", "outpaint"):
-            options["image"] = self.image
-        if mode in ("image to image", "inpaint"):
-            options["strength"] = self.strength.value
-        pad = {"inpaint": self.mask, "scribble": self.scribble}.get(mode)
-        if pad and not pad.mask.any():
-            raise ValueError("nothing is painted: paint on the sheet above, by mouse, or by arrow keys and Space")
-        if mode == "inpaint":
-            options["mask"] = self.mask.mask
-        if mode == "outpaint":
-            options["margins"] = tuple(margin.value for margin in self.margins)
-        if mode == "scribble":
-            options["control"] = (self.controlnet, self.scribble.scribble, self.scale.value)
-        return options
+    # ------------------------------------------------------------------------------------------ what the page asks for
 
-    def _layout(self):
-        from ipywidgets import HTML, HBox
+    def _asked(self, _, message: dict, __) -> None:
+        asked, settings = message.pop("do"), message.pop("settings")
+        self._caught(getattr(self, f"_on_{asked}"), settings, **message)
 
-        for button in (self.upload, self.use, self.save):
-            button.layout.width = "max-content"
-        self.view.layout.width = "256px"
-        missing = "To paint here, install anywidget: <code>pip install anywidget</code>"
-        pads = [pad.widget or HTML(missing) for pad in (self.mask, self.scribble)]
-        margins = HBox(self.margins, layout={"flex_flow": "row wrap"})
-        self.needs = {  # what is seen in which modes
-            self.upload: ("image to image", "inpaint", "outpaint"),
-            self.view: ("image to image", "outpaint"),
-            self.strength: ("image to image", "inpaint"),
-            margins: ("outpaint",),
-            self.scale: ("scribble",),
-            pads[0]: ("inpaint",),
-            pads[1]: ("scribble",),
-        }
-        playground = super()._layout()
-        playground.children = [self.mode, *self.needs, *playground.children, HBox([self.use, self.save])]
-        return playground.add_class("minidiff-studio")
-
-    def _choose(self, _=None) -> None:
-        for control, modes in self.needs.items():
-            control.layout.display = "" if self.mode.value in modes else "none"
-        self.button.description = MODES[self.mode.value]
-        say(self.message, "")
-
-    def _open(self, change) -> None:
-        if not change.new:
-            return
-        side = self.pipe.factor * self.pipe.unet.config.sample_size
+    def _caught(self, function, *args, **kwargs) -> None:
+        """A line of what goes wrong, as a thread's or a callback's traceback would be lost in a log."""
         try:
-            opened = on_white("the image", io.BytesIO(change.new[0].content))
-        except ValueError as error:
-            say(self.message, f"Not opened: {error}")
-        else:
-            self.image = ImageOps.fit(opened, (side, side))
+            function(*args, **kwargs)
+        except Exception as error:
+            self._say(str(error) or type(error).__name__, "wrong")
 
-    def _use(self, _) -> None:
-        self.image = self.pictures[-1]
-        say(self.message, "The new picture is the image now: redraw it, or what you paint of it, or around it.")
+    def _say(self, text: str, kind: str = "") -> None:
+        self.message = " ".join(text.split())
+        self.widget.send({"text": self.message, "kind": kind})
 
-    def _save(self, _) -> None:
-        path = next(path for n in range(1, 10**6) if not (path := Path(f"minidiff-{n}.png")).exists())
-        texts = infotext.texts(self.pipe, self.pictures[-1:], **self.drawn_with)
+    def _on_hello(self, settings: dict) -> None:
+        """A page that shows the panel begins, perhaps after a reload: it needs the strip."""
+        self._send(self.drawn, all=True)
+
+    def _send(self, added: list[Drawn], **more) -> None:
+        last = [each for each in self.drawn if each.options is not None and each.options is self.drawn[-1].options]
+        shown = [self.drawn.index(each) for each in last or self.drawn[-1:]]
+        items = [self._item(each) for each in added]
+        self.widget.send({"pictures": items, "show": shown, **more})
+
+    def _item(self, each: Drawn) -> dict:
+        name = re.sub(r"\W+", " ", each.settings["prompt"]).strip()[:60] or "minidiff"
+        file = f"{name}, seed {each.settings['seed']}.png"
+        address = url(each.picture, pnginfo=infotext.chunks([each.text] if each.text else []))
+        code = python(each, self.drawn, self.shipped) if each.options else ""
+        return {"id": self.drawn.index(each), "url": address, "caption": each.caption, "code": code, "file": file}
+
+    def _on_stop(self, settings: dict) -> None:
+        self._stopping.set()
+
+    def _on_recall(self, settings: dict, id: int) -> None:
+        """Set all as it was when a picture was drawn."""
+        each = self.drawn[id]
+        with self.widget.hold_sync():
+            if each.under is not None:
+                self._use(each.under)
+            for name in INKS:
+                setattr(self.widget, name, each.inks.get(name, ""))
+            self.widget.settings = each.settings
+
+    def _on_edit(self, settings: dict, id: int) -> None:
+        """Redraw a picture of the strip."""
+        with self.widget.hold_sync():
+            self._use(self.drawn[id].picture)
+            self.widget.paint = self.widget.mask = ""
+            begin = {} if settings["mode"] in EDITS else {"mode": EDITS[0], "strength": START["strength"]}
+            self.widget.settings = settings | begin
+
+    def _use(self, image: Image.Image) -> None:
+        self.image, self.widget.image = image, url(image)
+
+    def _on_word(self, settings: dict, word: str) -> None:
+        self.widget.settings = settings | {"prompt": words.with_word(settings["prompt"], word, self._chance)}
+
+    def _on_sentence(self, settings: dict) -> None:
+        scene = data.scene(self._chance.randint(2**31), data.FULL)
+        self.widget.settings = settings | {"prompt": scene.caption}
+
+    def _on_open(self, settings: dict, name: str, content: str) -> None:
+        """A picture from a file, into the strip: one of ours with its settings, any other to be edited."""
+        file = io.BytesIO(base64.b64decode(content))
         try:
-            self.pictures[-1].save(path, pnginfo=infotext.chunks(texts))
-        except OSError as error:
-            say(self.message, f"Not saved: {error}")
+            picture = on_white(name, file)
+        except ValueError:
+            raise ValueError(f"{name} cannot be read as a picture: open a PNG, a JPEG or the like.") from None
+        file.seek(0)
+        text = Image.open(file).info.get("parameters", "")
+        known = read(text, self.samplers, self.model)
+        said = settings | known | {"four_at_once": False, "new_each_time": False}
+        self.drawn.append(Drawn(picture, said, caption=f"opened: {name}", text=text, under=picture))
+        whole = known.get("mode") == MODES[0]
+        if known:
+            self._say("Its settings are back." + " What it was made of is not in its file." * (not whole))
+        elif picture.size != self._side:
+            self.drawn[-1].picture = self.drawn[-1].under = ImageOps.fit(picture, self._side)
+            size, scaled = (f"{width} × {height}" for width, height in (picture.size, self._side))
+            self._say(f"{size} pixels: the middle of it, scaled to {scaled}.")
+        if whole:
+            self.drawn[-1].options = self._options(said)
+        if known and said["mode"] not in EDITS:
+            self.widget.settings = said
         else:
-            say(self.message, f"Saved as {path.resolve()}")
+            self._on_edit(said, -1)
+            self.drawn[-1].settings = self.widget.settings
+        self._send(self.drawn[-1:])
+
+    def _typed(self, change) -> None:
+        """Which words of the prompt it does not know."""
+        if self.pipe.words:
+            self.widget.unknown = words.unknown(change.new["prompt"], self.pipe.words)
+
+    # ------------------------------------------------------------------------------------------ building
+
+    def _build(self, settings: dict) -> None:
+        knows = bool(self.pipe.words) and set(data.WORDS) <= set(self.pipe.words)
+        self._chance = np.random.RandomState()
+        self.widget = _panel()(
+            settings=settings,
+            image=url(self.image),
+            side=list(self._side),
+            samplers=list(self.samplers),
+            most_steps=self.pipe.schedule.T if self.pipe.scheduler_config is None else 1000,
+            words=words.GROUPS if knows else {},
+            tiles=url(words.tiles()) if knows else "",
+            examples=words.EXAMPLES if knows else [],
+            colours=COLOURS,
+        )
+        self.widget.observe(self._typed, "settings")
+        self.widget.on_msg(self._asked)
 
 
-def caption(prompt: str, negative_prompt: str = "", *, guidance, steps, seed, sampler=None, **more) -> str:
-    """What a picture was drawn with, in one line, from the pipeline's arguments."""
-    said = [prompt, f"not {negative_prompt}" * bool(negative_prompt), f"guidance {guidance:g}"]
-    said += [f"{steps} steps" + (f" of {sampler.__name__}" if sampler else ""), f"seed {seed}"]
-    said += [f"{name} {more[name]}" for name in ("strength", "margins") if name in more]
-    return ", ".join(filter(None, said))
+Playground = Studio  # lessons 06 and 07 know it by this name
+
+
+@cache
+def _panel() -> type:
+    import anywidget
+    from traitlets import Bool, Dict, Float, Int, List, Unicode
+
+    class Page(anywidget.AnyWidget):
+        _esm, _css = source("studio.js"), source("studio.css")
+        settings = Dict().tag(sync=True)
+        unknown = Dict().tag(sync=True)
+        image, paint, mask, lines = (Unicode().tag(sync=True) for _ in range(4))  # PNGs as data URLs
+        busy = Bool().tag(sync=True)
+        progress = Float().tag(sync=True)
+        frames = List().tag(sync=True)  # the estimates of x_0, while it draws
+        # what does not change
+        side, samplers, examples, colours = (List().tag(sync=True) for _ in range(4))
+        words, most_steps, tiles = Dict().tag(sync=True), Int().tag(sync=True), Unicode().tag(sync=True)
+
+    return Page
+
+
+@contextmanager
+def noted() -> Iterator[list[str]]:
+    """A list that then holds the warnings, for as short as can be: Python catches those of all threads at once."""
+    notes = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield notes
+    notes += (str(each.message) for each in caught)

@@ -1,4 +1,4 @@
-"""Training: one loop, which knows nothing of what it trains. `python -m minidiff.train vae|clip|judge|unet|controlnet`
+"""Training: one loop, which knows nothing of what it trains. `python -m minidiff.train MODEL`
 
 A sample and its noise are functions of the seed and its index. So a run that was stopped goes on as if it had not been,
 and several processes that share a batch learn what one would (docs/scaling.md has two exceptions).

@@ -1,4 +1,4 @@
-"""python -m minidiff.train vae|clip|judge|unet|consistency|controlnet"""
+"""python -m minidiff.train vae|clip|judge|unet|consistency|controlnet|ip_adapter"""
 
 import argparse
 import copy
@@ -12,14 +12,16 @@ from torch import nn
 
 from minidiff import data
 from minidiff.cli import Parser, number, run
-from minidiff.clip import CLIP, CLIPText
+from minidiff.clip import CLIP, CLIPImage, CLIPText
 from minidiff.controlnet import ControlNet, ControlNetConfig
 from minidiff.convert import load, read_json, save
 from minidiff.convert.files import config_of, unfilled
+from minidiff.ip_adapter import IPAdapter
 from minidiff.judge import CLASSES, Judge
 from minidiff.pipeline import WEIGHTS
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Objective, Settings, accelerator, sample_generators, training_loop
+from minidiff.train.ip_adapter import IPAdapterObjective
 from minidiff.train.objectives import (
     HINTS,
     CLIPObjective,
@@ -42,10 +44,11 @@ DEFAULTS = {
     "unet": Settings(steps=40000, batch=64, lr=1e-3),
     "consistency": Settings(steps=2000, batch=24, lr=3e-4),
     "controlnet": Settings(steps=4000, batch=32, lr=1e-3),
+    "ip_adapter": Settings(steps=4000, batch=32, lr=1e-3),
 }
 
 # model -> MB (2**20 bytes) that its weights may have in half precision, to be shipped
-LIMITS = {"vae": 8, "clip": 4, "judge": 1, "unet": 20, "consistency": 20, "controlnet": 9}
+LIMITS = {"vae": 8, "clip": 4, "judge": 1, "unet": 20, "consistency": 20, "controlnet": 9, "ip_adapter": 1}
 
 # options that are settings, and options that a run is known by, in its card
 SETTINGS = ("steps", "batch", "lr", "warmup", "ema", "seed", "every")
@@ -78,7 +81,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         add("--parts", type=count, default=1, help="that a batch is done in, to save memory")
         add("--device", help="cpu, cuda or mps; the best there is, if not given")
 
-        if name in ("unet", "consistency", "controlnet"):
+        if name in ("unet", "consistency", "controlnet", "ip_adapter"):
             add("--weights", type=Path, default=WEIGHTS, help="folder of the models it works with")
             add("--scenes", type=count, default=30000, help="how many scenes to learn from")
             add("--world", choices=("full", "small"), default="full")
@@ -184,8 +187,14 @@ def build(args: argparse.Namespace, settings: Settings) -> Objective:
         return ConsistencyObjective(model, unet, args.guidance, args.grid, *frozen)
 
     own = {field.name for field in fields(ControlNetConfig)} - {field.name for field in fields(UNetConfig)}
+    own = {"num_tokens"} if args.model == "ip_adapter" else own
     if alien := [change for change in args.config if change.partition("=")[0] not in own]:
         raise ValueError(f"--config has {alien[0]!r}, expected {' or '.join(sorted(own))}: the rest is the U-Net's")
+
+    if args.model == "ip_adapter":
+        plain = IPAdapter.from_unet(unet, clip.config.projection_dim).config
+        model = begin(args, IPAdapter, plain, lambda c: IPAdapter.from_unet(unet, c.image_dim, c.num_tokens))
+        return IPAdapterObjective(model, unet, CLIPImage.of(clip), *frozen)
 
     def make(config: ControlNetConfig) -> ControlNet:
         return ControlNet.from_unet(unet, **{name: getattr(config, name) for name in own})
@@ -275,7 +284,7 @@ def main(argv: list[str] | None = None) -> None:
             clip.text_model.load_state_dict(objective.text.state_dict())
             with writing(args.out):
                 save(clip, args.out / "clip.safetensors", **about)
-        print(f"{args.out / args.model}.safetensors")
+        print(f"{args.out / type(objective.result).__name__.lower()}.safetensors")
 
 
 if __name__ == "__main__":

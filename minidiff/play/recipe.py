@@ -1,0 +1,107 @@
+"""What made a picture of the studio: said in one line, read from its file, written as Python."""
+
+import base64
+import json
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from minidiff import infotext
+from minidiff.play import png
+
+MODES = ("text to image", "image to image", "inpaint", "outpaint", "scribble")
+EDITS = MODES[1:4]  # which have an image
+INKS = ("paint", "mask", "lines")  # what is painted in three of the modes
+
+
+@dataclass(eq=False)  # one is itself alone
+class Drawn:
+    """A picture of the strip, and all that made it."""
+
+    picture: Image.Image
+    settings: dict  # what the panel said
+    options: dict | None = None  # the pipeline's arguments; None for a picture that was opened
+    index: int = 0  # among the pictures of that call
+    caption: str = ""
+    inks: dict = field(default_factory=dict)  # of INKS, as the page has them
+    under: Image.Image | None = None  # the image, without what is painted on it
+    text: str = ""  # for the picture's file: see infotext
+
+
+def caption(said: dict) -> str:
+    """What a picture was drawn with, from the panel's settings."""
+    mode, steps = said["mode"], said["steps"]
+    parts = [said["prompt"], f"not {said['negative_prompt']}" * bool(said["negative_prompt"])]
+    parts += [f"guidance {said['guidance']:g}", f"{steps} step{'s' * (steps != 1)} of {said['sampler']}"]
+    parts += [f"seed {said['seed']}", mode * (mode != MODES[0])]
+    parts += [f"strength {said['strength']:g}"] * (mode in ("image to image", "inpaint"))
+    parts += [f"margins {' '.join(map(str, said['margins']))}"] * (mode == "outpaint")
+    parts += [f"scale {said['control_scale']:g}"] * (mode == "scribble")
+    return ", ".join(filter(None, parts))
+
+
+def read(text: str, samplers: dict, model: str) -> dict:
+    """The panel's settings in a picture's file, as `infotext` writes them; empty if another model drew it, or none."""
+    found = infotext.parse(text)
+    if found.get("Model hash") != model:
+        return {}
+    try:
+        known = {"steps": int(found["Steps"]), "seed": int(found["Seed"]), "guidance": float(found["CFG scale"])}
+    except (KeyError, ValueError):
+        return {}
+    names = {theirs: own for own, theirs in infotext.SAMPLERS.items()}
+    sampler = names.get(found.get("Sampler"), next(iter(samplers)))
+    known |= {"prompt": found["Prompt"], "negative_prompt": found["Negative prompt"], "sampler": sampler}
+    if "Margins" in found:
+        return known | {"mode": "outpaint", "margins": [int(each) for each in found["Margins"].split()]}
+    if "Denoising strength" in found:
+        mode = "inpaint" if "Mask hash" in found else "image to image"
+        return known | {"mode": mode, "strength": float(found["Denoising strength"])}
+    if "ControlNet weight" in found:
+        return known | {"mode": "scribble", "control_scale": float(found["ControlNet weight"].split()[0])}
+    return known | {"mode": MODES[0]}
+
+
+def python(drawn: Drawn, strip: list[Drawn], shipped: bool) -> str:
+    """The calls that draw a picture: those of the pictures that it was made of first."""
+    imports, names, calls = set(), {}, []
+
+    def embedded(picture: Image.Image) -> str:
+        imports.update(("import base64", "import io", "from PIL import Image"))
+        return f'Image.open(io.BytesIO(base64.b64decode("{base64.b64encode(png(picture)).decode()}")))'
+
+    def shown(name: str, value) -> str:
+        if name == "sampler":
+            imports.add("from minidiff import sample")
+            return f"sample.{value.__name__}"
+        if name == "image":
+            source = next((each for each in strip if each.picture is value and each.options), None)
+            return called(source) if source else embedded(value)
+        if name == "mask":
+            return embedded(Image.fromarray(value))
+        if name == "control":
+            imports.add("from minidiff.controlnet import ControlNet")
+            imports.add("from minidiff.convert import load")
+            imports.add("from minidiff.pipeline import WEIGHTS")
+            return f'(load(ControlNet, WEIGHTS / "lines.safetensors"), {embedded(value[1].convert("1"))}, {value[2]})'
+        if isinstance(value, list):
+            return f"[{shown(name, value[0])}] * {len(value)}"
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+    def called(each: Drawn) -> str:
+        if id(each) not in names:
+            options = {k: v for k, v in each.options.items() if v is not None and (k, v) != ("negative_prompt", "")}
+            arguments = [(name, shown(name, value)) for name, value in options.items()]
+            lines = [f"    {value}," if name == "prompt" else f"    {name}={value}," for name, value in arguments]
+            names[id(each)] = f"picture_{len(names) + 1}"
+            calls.append("\n".join([f"{names[id(each)]} = pipe(", *lines, f")[{each.index}]"]))
+        return names[id(each)]
+
+    last = called(drawn)
+    if shipped:
+        imports.add("from minidiff.pipeline import StableDiffusion")
+        start = 'pipe = StableDiffusion.from_pretrained("openmoji")'
+    else:
+        start = "# pipe is the pipeline that the studio was given"
+    imports = sorted(imports, key=lambda line: (line.startswith("from"), line))
+    return "\n".join([*imports, "", start, *calls, last, ""])
