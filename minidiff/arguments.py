@@ -219,5 +219,19 @@ def skipped_steps(steps: int, strength: float) -> int:
     return steps - done
 
 
+def steps_before(share: float, schedule: Any, times: "Tensor") -> int:
+    """How many of the steps come before the last share of time, a refiner's: diffusers' denoising_end is 1 - share.
+
+    ValueError unless it is in (0, 1], and leaves a step to both.
+    """
+    if not (given := real(share, 0, 1)):
+        raise ValueError(f"the refiner's share is {named(share)}, expected a number above 0, to 1")
+    steps = len(times) - 1
+    before = int((schedule.network_time(times[:-1]) >= round(given * schedule.T)).sum())
+    if not 0 < before < steps:
+        raise ValueError(f"the refiner's share, {given}, leaves {before} of {steps} steps to the first: change it")
+    return before
+
+
 def _iterable(value: Any) -> bool:
     return isinstance(value, Iterable) and getattr(value, "shape", None) != ()  # an array without dimensions is not

@@ -78,22 +78,27 @@ class TransformerBlock(nn.Module):
 
 
 class Transformer2D(nn.Module):
-    """A transformer block over the H * W positions of a feature map, added to it.
+    """Transformer blocks over the H * W positions of a feature map, added to it.
 
     (B, C, H, W) and context (B, M, context_dim) -> (B, C, H, W). Its projections are 1x1 convolutions in SD 1.5 and
-    linear layers in SD 2.x (`linear`); Rombach et al. 2022, appendix E.2.1.
+    linear layers in SD 2.x and SDXL (`linear`); Rombach et al. 2022, appendix E.2.1. Only SDXL has several `layers`.
     """
 
-    def __init__(self, channels: int, heads: int, context_dim: int, groups: int = 32, linear: bool = False):
+    def __init__(
+        self, channels: int, heads: int, context_dim: int, groups: int = 32, linear: bool = False, layers: int = 1
+    ):
         super().__init__()
         self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
         self.block = TransformerBlock(channels, heads, context_dim)
+        self.more = nn.ModuleList(TransformerBlock(channels, heads, context_dim) for _ in range(layers - 1))
         self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         h = self.norm(x).flatten(2).transpose(1, 2)  # (B, H * W, C)
         h = self.block(_project(self.proj_in, h), context)
+        for block in self.more:
+            h = block(h, context)
         h = _project(self.proj_out, h).transpose(1, 2)  # (B, C, H * W)
         return x + h.unflatten(2, x.shape[2:])
 

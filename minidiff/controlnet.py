@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from minidiff import convert
+from minidiff.denoise import Cond
 from minidiff.unet import UNet, UNetConfig, UNetEncoder, skip_channels, zero
 
 
@@ -67,13 +68,14 @@ class ControlNet(UNetEncoder):
         controlnet.load_state_dict(own | {name: p for name, p in unet.state_dict().items() if name in own})
         return controlnet.to(unet.conv_in.weight)
 
-    def forward(self, x: Tensor, t: Tensor, context: Tensor | None, hint: Tensor, scale: float = 1.0) -> list[Tensor]:
+    def forward(self, x: Tensor, t: Tensor, context: Cond, hint: Tensor, scale: float = 1.0) -> list[Tensor]:
         self.check(x, context)
         factor = 2 ** (len(self.config.conditioning_embedding_out_channels) - 1)
         got, expected = tuple(hint.shape[-2:]), tuple(factor * side for side in x.shape[-2:])
         if got != expected:
             raise ValueError(f"the hint is {got} high and wide, expected {expected}, the picture's size: resize it")
-        states, _ = self.encode(x, t, context, self.controlnet_cond_embedding(hint))
+        hint = self.controlnet_cond_embedding(hint.to(self.conv_in.weight.dtype))
+        states, _ = self.encode(x, t, context, hint)
         convs = [*self.controlnet_down_blocks, self.controlnet_mid_block]
         return [scale * conv(state) for conv, state in zip(convs, states, strict=True)]
 

@@ -194,6 +194,7 @@ class Yours(StableDiffusion):
     def __init__(self, *parts, **options):
         super().__init__(*parts, **options)
         mine, self._standard = Answers(ADAPTERS), self.schedule is SCHEDULE
+        self._words, self.read = self.read, self._read
         self.mine = mine
         for model in (self.vae, self.unet, self.text):
             self._equip(model)
@@ -297,12 +298,12 @@ class Yours(StableDiffusion):
         own = name in ("euler", "heun", "dpmpp_2m") and WHERE[name] in mine.modules
         return begun(Answer(mine, name).states if own else sampler)
 
-    def _read(self, prompts: list[str], negatives: list[str]) -> Tensor:
+    def _read(self, prompts: list[str], negatives: list[str], *told) -> tuple[Tensor, Tensor]:
         if read := self.mine("encode_prompts"):
             encode, width = lambda ids: self.text(ids.to(self.device)), self.text.config.hidden_size
             shape = 2 * len(prompts), self.tokenizer.context, width
-            return read(shape, self.tokenizer, encode, prompts, negatives=negatives)
-        return super()._read(prompts, negatives)
+            return read(shape, self.tokenizer, encode, prompts, negatives=negatives).chunk(2)
+        return self._words(prompts, negatives, *told)
 
     def _encoded(self, pictures: Tensor, generators: list[torch.Generator]) -> Tensor:
         encode, pairs = self.vae.encode, zip(pictures, generators, strict=True)

@@ -3,31 +3,33 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from minidiff import arguments, convert
+from minidiff import arguments, convert, parts
 from minidiff.adapt import Adaptable
 from minidiff.arguments import begun, named
 from minidiff.canvas import Canvas, size
-from minidiff.clip import CLIP, CLIPText
+from minidiff.clip import CLIPText
 from minidiff.controlnet import ControlNet
-from minidiff.convert import WeightsError, load
+from minidiff.convert import WeightsError
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
 from minidiff.precision import find_device
+from minidiff.prompts import Sizes, Words
 from minidiff.sample import ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.trace import Drawing, Trace, traced_cfg
-from minidiff.unet import UNet
+from minidiff.unet import UNet, text_of
 from minidiff.vae import VAE, WHOLE
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -49,15 +51,21 @@ class StableDiffusion(Adaptable):
         words: Sequence[str] | None = None,
         scheduler_config: dict | None = None,
         sampler: Callable | None = None,
+        read: Callable | None = None,
+        device: torch.device | None = None,
     ):
         """The parts. `words` are those the text was taught, if known. `sampler` draws where a call names none.
+
+        `read` is how prompts are read, one of minidiff.prompts; if none, by `text` and `tokenizer`. `device` is where
+        to compute, if not where the U-Net is.
 
         With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
         sampler, unless one is given.
         """
         super().__init__()
         self.vae, self.unet, self.text, self.tokenizer, self.words = vae, unet, text, tokenizer, words
-        self.schedule, self.prediction, self.sampler = schedule, prediction, sampler
+        self.schedule, self.prediction, self.sampler, self._device = schedule, prediction, sampler, device
+        self.read = read or Words(text, tokenizer)
         if scheduler_config is not None:
             if sampler is not None:
                 scheduler_config = convert.with_sampler(scheduler_config, sampler)
@@ -72,14 +80,7 @@ class StableDiffusion(Adaptable):
 
         The words that the text was taught are in clip.json, the card beside clip.safetensors, if they are known.
         """
-        folder, device = find_weights(name), find_device(device)
-        vae, unet, clip = (load(m, folder / f"{m.__name__.lower()}.safetensors", device) for m in (VAE, UNet, CLIP))
-        convert.check_fit(folder / "unet.safetensors", unet.config, vae.config, clip.text_model.config)
-        card = folder / "clip.json"
-        words = convert.read_json(card, "fetch or train clip again").get("words") if card.exists() else None
-        if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
-            raise WeightsError(f'"words" in {card} are {named(words)}, expected a list of words: fetch it again')
-        return cls(_channels_last(vae), _channels_last(unet), clip.text_model, Tokenizer.load(folder), words=words)
+        return cls(**parts.from_weights(find_weights(name), find_device(device)))
 
     @classmethod
     def from_diffusers(
@@ -88,8 +89,10 @@ class StableDiffusion(Adaptable):
         device: torch.device | str | None = None,
         sampler: Callable | None = None,
         config: str | Path | None = None,
+        dtype: torch.dtype = torch.float32,
+        offload: bool = False,
     ) -> "StableDiffusion":
-        """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5 or 2.1.
+        """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5, 2.1, XL or Turbo.
 
         Or one .safetensors file with all weights by the original code's names, as most community models are: sizes,
         tokenizer and scheduler are then those of `config`, a folder for the same model, as in `from_single_file` there.
@@ -98,34 +101,19 @@ class StableDiffusion(Adaptable):
         sampler, unless another is asked for. `sampler` takes the place of a scheduler that minidiff does not have, as
         `from_pretrained(folder, scheduler=...)` does there. WeightsError, in one line and before any weight is read,
         for what is missing or not implemented.
+
+        `dtype` is the precision of U-Net and text encoders: float32, float16 or bfloat16; the VAE keeps single
+        precision, as its activations overflow float16. With `offload`, a part is on the device only while it works, and
+        in the memory of the CPU otherwise; the last one stays until another comes.
         """
-        folder, device = Path(folder), find_device(device)
-        file = folder if folder.suffix == ".safetensors" and folder.is_file() else None
-        if file is not None:
-            folder = convert.config_folder(file, config)
-        elif config is not None:
-            raise WeightsError(f"{folder} is no .safetensors file, which config= is for: give a file, or no config")
-        convert.read_index(folder)
-        models = {"vae": VAE, "unet": UNet, "text_encoder": CLIPText}
-        configs = {name: convert.find_part(model, folder / name, file)[0] for name, model in models.items()}
-        convert.check_fit(folder / "unet", configs["unet"], configs["vae"], configs["text_encoder"])
-        scheduler = convert.read_scheduler(folder, sampler)
-        tokenizer = Tokenizer.load(folder / "tokenizer")
-        vae, unet, text = (model.from_diffusers(folder / name, device, file) for name, model in models.items())
-        unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
-        vae, unet = _channels_last(vae), _channels_last(unet)
-        return cls(vae, unet, text, tokenizer, scheduler_config=scheduler, sampler=sampler)
+        return cls(**parts.from_diffusers(Path(folder), find_device(device), sampler, config, dtype, offload))
 
     def to_diffusers(self, folder: str | Path) -> None:
-        """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures."""
-        folder = Path(folder)
-        self.vae.to_diffusers(folder / "vae")
-        self.unet.to_diffusers(folder / "unet")
-        self.text.to_diffusers(folder / "text_encoder")
-        self.tokenizer.save(folder / "tokenizer")
-        config = self.scheduler_config or convert.ddim_config(self.schedule, self.prediction)
-        convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
-        convert.write_index(folder, config, f"StableDiffusion{'Inpaint' * self.inpaints}Pipeline")
+        """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures.
+
+        WeightsError for SDXL.
+        """
+        parts.to_diffusers(self, Path(folder))
 
     @torch.no_grad()
     def __call__(
@@ -144,6 +132,8 @@ class StableDiffusion(Adaptable):
         mask: Image.Image | np.ndarray | None = None,
         margins: tuple[int, int, int, int] | None = None,
         control: tuple | list[tuple] | None = None,
+        sizes: Sizes | None = None,
+        refiner: tuple["StableDiffusion", float] | None = None,
         ip_image: Image.Image | Sequence[Image.Image] | None = None,
         ip_scale: float = 1.0,
         latents: Tensor | None = None,
@@ -162,6 +152,8 @@ class StableDiffusion(Adaptable):
         margins    (left, top, right, bottom) pixels to add around the image, drawn from nothing, as if masked
         control    (controlnet, hint, scale) or a list of them; the hint a picture such as it was trained on, or a list
                    of one for each prompt
+        sizes      what SDXL is told of the picture, `prompts.Sizes`; if none, the size that is drawn, and no crop
+        refiner    (pipeline, share): another one's U-Net, told the prompts in its way, draws that last share of time
         ip_image   what the picture shows, one or one for each prompt, through the IP-Adapter of `load_ip_adapter`
         ip_scale   how much that counts beside the prompt: 0 not at all
         latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
@@ -173,8 +165,8 @@ class StableDiffusion(Adaptable):
         """
         drawing = self.draw(
             prompt, negative_prompt, steps=steps, guidance=guidance, sampler=sampler, seed=seed, height=height,
-            width=width, image=image, strength=strength, mask=mask, margins=margins, control=control,
-            ip_image=ip_image, ip_scale=ip_scale, latents=latents, trace=trace,
+            width=width, image=image, strength=strength, mask=mask, margins=margins, control=control, sizes=sizes,
+            refiner=refiner, ip_image=ip_image, ip_scale=ip_scale, latents=latents, trace=trace,
         )  # fmt: skip
         for _ in tqdm(drawing, "drawing", len(drawing.trace.times) - 1, disable=not progress, leave=False):
             pass
@@ -198,6 +190,8 @@ class StableDiffusion(Adaptable):
         mask: Image.Image | np.ndarray | None = None,
         margins: tuple[int, int, int, int] | None = None,
         control: tuple | list[tuple] | None = None,
+        sizes: Sizes | None = None,
+        refiner: tuple["StableDiffusion", float] | None = None,
         ip_image: Image.Image | Sequence[Image.Image] | None = None,
         ip_scale: float = 1.0,
         latents: Tensor | None = None,
@@ -225,22 +219,33 @@ class StableDiffusion(Adaptable):
             raise ValueError("this model's U-Net only inpaints: give image= and mask=, or margins=")
         skipped = arguments.skipped_steps(steps, strength if margins is None else 1.0) if image is not None else 0
         from_noise = image is None or (self.inpaints and not skipped)
-        if not from_noise and self.scheduler_config is not None and sampler is plms:
-            raise ValueError("diffusers' PNDM does not start from an image as others do: give sampler=ddim")
+        if (refiner or not from_noise) and self.scheduler_config is not None and sampler is plms:
+            raise ValueError("diffusers' PNDM does not start from an image, or midway, as others do: give sampler=ddim")
         margins = None if margins is None else arguments.sides(margins)
         canvas = None if image is None else Canvas.of(n, image, mask, margins, self.factor)
         arguments.check_latents(latents, n, self.vae.config.latent_channels, self.factor)
         fixed = None if latents is None else ("the latents", [self.factor * side for side in latents.shape[2:]])
         fixed = fixed if canvas is None else ("the image, with its margins", canvas.pictures.shape[2:])
         height, width = arguments.picture_size(height, width, self.factor, self.unet.config.sample_size, fixed)
-        control, looking = self._hints(control, n, height, width), self._looking_at(ip_image, ip_scale, n)
+        control, times = self._hints(control, n, height, width), times[skipped:]
+        looking = self._looking_at(ip_image, ip_scale, n)
+        match refiner:
+            case None:
+                other, handover = None, len(times) - 1
+            case (StableDiffusion() as other, share) if other.device == self.device:
+                handover = arguments.steps_before(share, schedule, times)
+            case _:
+                expected = f"(pipeline on {self.device}, share of the time)"
+                raise ValueError(f"refiner is {named(refiner)}, expected {expected}")
         arguments.warn_of_words(prompts + negatives, self.tokenizer, self.words)
 
         # Words
-        uncond, cond = self._read(prompts, negatives).chunk(2)
+        told = prompts, negatives, self.device, (height, width), sizes
+        uncond, cond = self.read(*told)
+        refined = other and (other.unet, other.unet, other.prediction, *other.read(*told))
 
         # Noise, or a noisy picture
-        net, times, known, redrawn = self.unet, times[skipped:], None, None
+        net, known, redrawn = self.unet, None, None
         if self.inpaints:
             x, net = self._inpainting(canvas, schedule, times[0], generators, None if skipped else start)
         elif canvas is not None:
@@ -250,44 +255,46 @@ class StableDiffusion(Adaptable):
         else:
             shape = (n, self.vae.config.latent_channels, height // self.factor, width // self.factor)
             x = (start * noise_like(torch.empty(shape), generators)).to(self.device)
-        record = Trace(prompts, [self.tokenizer.tokens(p) for p in prompts], cond.cpu(), times, states=[x.cpu()])
+        tokens = [self.tokenizer.tokens(p) for p in prompts]
+        record = Trace(prompts, tokens, text_of(cond, x).cpu(), times, states=[x.cpu()])
 
         # The denoiser
         for controlnet, hint, scale in reversed(control):  # the first is asked first
             net = controlled(net, controlnet, hint, scale)
-        denoise = denoiser(looking(net), schedule, prediction)
-        if trace:
-            controlnets = [controlnet for controlnet, _, _ in control]
-            denoise = traced_cfg(denoise, cond, uncond, guidance, self.unet, controlnets, record.calls)
-        else:
-            denoise = cfg(denoise, cond, uncond, guidance)
-        denoise = clipped(denoise, clip)
-        if redrawn is not None:
-            denoise = inpaint(denoise, known, redrawn)
+        controlnets, estimates, sample = [controlnet for controlnet, _, _ in control], [], begun(sampler)
+
+        def states(x, times, unet, net, prediction, uncond, cond) -> Iterator[Tensor]:
+            denoise = denoiser(net, schedule, prediction)
+            if trace:
+                denoise = traced_cfg(denoise, cond, uncond, guidance, unet, controlnets, record.calls)
+            else:
+                denoise = cfg(denoise, cond, uncond, guidance)
+            denoise = clipped(denoise, clip)
+            if redrawn is not None:
+                denoise = inpaint(denoise, known, redrawn)
+
+            def watched(x: Tensor, t) -> Tensor:
+                estimates[:] = [denoise(x, t)]
+                return estimates[0]
+
+            return sample(watched, x, schedule, times, generator=generators)
 
         # All of it, step by step
-        estimates = []
+        first = states(x, times[: handover + 1], self.unet, looking(net), prediction, uncond, cond)
 
-        def watched(x: Tensor, t) -> Tensor:
-            estimates[:] = [denoise(x, t)]
-            return estimates[0]
-
-        states = begun(sampler)(watched, x, schedule, times, generator=generators)
+        def last() -> Iterator[Tensor]:  # the sampler begins anew, as what it remembers is of another net
+            if refined:
+                yield from states(record.states[-1].to(self.device), times[handover:], *refined)
 
         @torch.no_grad()
         def steps_done() -> Iterator[tuple[Tensor, Tensor]]:
-            for i, x in enumerate(states, 1):
+            for i, x in enumerate(chain(first, last()), 1):
                 if redrawn is not None and i == len(times) - 1:  # Stable Diffusion's times end at 1, not at 0
                     x = redrawn * x + (1 - redrawn) * known
                 record.states.append(x.cpu())
                 yield x, estimates[0]
 
         return Drawing(steps_done(), record, self.decode, canvas)
-
-    def _read(self, prompts: list[str], negatives: list[str]) -> Tensor:
-        """What guidance needs: the text states of the negative prompts, then of the prompts, (2 B, N, D)."""
-        ids = torch.cat([self.tokenizer(negatives).expand(len(prompts), -1), self.tokenizer(prompts)])
-        return self.text(ids.to(self.device))
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image.Image]:
@@ -310,7 +317,7 @@ class StableDiffusion(Adaptable):
 
     @property
     def device(self) -> torch.device:
-        return self.unet.conv_in.weight.device
+        return self._device or next(self.unet.parameters()).device
 
     def _process(self, sampler: Callable | None, steps: int) -> tuple:
         """(schedule, prediction, sampler, times, scale of the first state's noise, limit of x_0)"""
@@ -376,11 +383,6 @@ class StableDiffusion(Adaptable):
         pairs = zip(pictures, generators, strict=True)
         latents = torch.cat([self.vae.encode(picture[None].to(self.device)).sample(g) for picture, g in pairs])
         return latents * self.vae.config.scaling_factor
-
-
-def _channels_last(model: nn.Module) -> nn.Module:
-    """The model with its weights in channels-last order, in which convolutions are quicker."""
-    return model.to(memory_format=torch.channels_last)
 
 
 def find_weights(name: str | Path) -> Path:

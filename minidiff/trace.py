@@ -79,7 +79,7 @@ def traced_cfg(
             return out
 
         def look(name):
-            return lambda layer, args, out: attention.update({name: layer.maps(*args)[-n:].mean(1).cpu()})
+            return lambda layer, args, out: attention.update({name: layer.maps(*args)[-n:].mean(1).float().cpu()})
 
         def keep(layer, args, residuals):
             control.append([residual[-n:].cpu() for residual in residuals])

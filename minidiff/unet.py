@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from minidiff import convert
 from minidiff.attention import Transformer2D
+from minidiff.denoise import Cond
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,21 @@ class UNetConfig:
     layers_per_block: int = 1  # ResNet blocks a level going down; one more going up
     attention: tuple[bool, ...] = (False, True, True)  # levels with transformer blocks
     heads: tuple[int, ...] = (4, 4, 4)  # attention heads of each level
+    transformer_layers: tuple[int, ...] = ()  # transformer blocks in a row, of each level; (): one each
     cross_attention_dim: int | None = 128  # width of the text states; None: no attention anywhere
     use_linear_projection: bool = False
     norm_num_groups: int = 16
     mid_block: bool = True  # False: nothing between the way down and the way up, as in BK-SDM small and tiny
+    addition_time_embed_dim: int | None = None  # of SDXL, width of each embedded size; None: it is told no sizes
+    projection_class_embeddings_input_dim: int | None = None  # width of the pooled text and all embedded sizes
 
     def __post_init__(self):
-        for name in ("attention", "heads"):
-            if len(getattr(self, name)) != len(self.block_out_channels):
-                raise ValueError(
-                    f"{name} has {len(getattr(self, name))} entries, block_out_channels {len(self.block_out_channels)}:"
-                    " give one for each level"
-                )
+        levels = len(self.block_out_channels)
+        for name in ("attention", "heads", "transformer_layers"):
+            if (given := len(getattr(self, name))) != levels and (given or name != "transformer_layers"):
+                raise ValueError(f"{name} has {given} entries, block_out_channels {levels}: give one for each level")
+        if (self.addition_time_embed_dim is None) != (self.projection_class_embeddings_input_dim is None):
+            raise ValueError("addition_time_embed_dim and projection_class_embeddings_input_dim go together: give both")
 
 
 def skip_channels(config: UNetConfig) -> list[int]:
@@ -60,6 +64,12 @@ class TimestepEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear_2(F.silu(self.linear_1(x)))
+
+
+def text_of(context: Cond, like: Tensor) -> Tensor | None:
+    """The text states, which are all that a U-Net is told, or come first; in the precision of `like`."""
+    text = context[0] if isinstance(context, tuple) else context
+    return None if text is None else text.to(like.dtype)
 
 
 class ResnetBlock(nn.Module):
@@ -98,19 +108,21 @@ class Upsample(nn.Conv2d):
         return super().forward(F.interpolate(x, size=size, mode="nearest"))
 
 
+def transformer(config: UNetConfig, level: int) -> Transformer2D:
+    """A new one, as those of this level."""
+    channels, heads, layers = config.block_out_channels[level], config.heads[level], config.transformer_layers
+    groups, linear = config.norm_num_groups, config.use_linear_projection
+    return Transformer2D(channels, heads, config.cross_attention_dim, groups, linear, layers[level] if layers else 1)
+
+
 class Block(nn.Module):
     """One level of the U-Net: ResNet blocks, each followed by a transformer where the level has attention."""
 
     def __init__(self, config: UNetConfig, level: int, channels: list[tuple[int, int]], temb_channels: int):
         super().__init__()
-        groups, out = config.norm_num_groups, channels[-1][1]
-        self.resnets = nn.ModuleList(ResnetBlock(i, o, temb_channels, groups) for i, o in channels)
+        self.resnets = nn.ModuleList(ResnetBlock(i, o, temb_channels, config.norm_num_groups) for i, o in channels)
         has_attention = config.attention[level] and config.cross_attention_dim is not None
-        self.attentions = nn.ModuleList(
-            Transformer2D(out, config.heads[level], config.cross_attention_dim, groups, config.use_linear_projection)
-            for _ in channels
-            if has_attention
-        )
+        self.attentions = nn.ModuleList(transformer(config, level) for _ in channels if has_attention)
 
     def layer(self, i: int, x: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
         x = self.resnets[i](x, temb)
@@ -143,13 +155,9 @@ class MidBlock(nn.Module):
     def __init__(self, config: UNetConfig, temb_channels: int):
         super().__init__()
         channels, groups = config.block_out_channels[-1], config.norm_num_groups
-        context_dim = config.cross_attention_dim
-        n = 1 if context_dim is None else 2
+        n = 1 if config.cross_attention_dim is None else 2
         self.resnets = nn.ModuleList(ResnetBlock(channels, channels, temb_channels, groups) for _ in range(n))
-        self.attentions = nn.ModuleList(
-            Transformer2D(channels, config.heads[-1], context_dim, groups, config.use_linear_projection)
-            for _ in range(n - 1)
-        )
+        self.attentions = nn.ModuleList(transformer(config, -1) for _ in range(n - 1))
 
     def forward(self, x: Tensor, temb: Tensor, context: Tensor | None) -> Tensor:
         x = self.resnets[0](x, temb)
@@ -197,31 +205,47 @@ class UNetEncoder(nn.Module):
         widths, temb_channels = config.block_out_channels, 4 * config.block_out_channels[0]
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
         self.time_embedding = TimestepEmbedding(widths[0], temb_channels)
+        if (added := config.projection_class_embeddings_input_dim) is not None:
+            self.add_embedding = TimestepEmbedding(added, temb_channels)
         self.down_blocks = nn.ModuleList(
             DownBlock(config, i, widths[max(i - 1, 0)], temb_channels, last=i == len(widths) - 1)
             for i in range(len(widths))
         )
         self.mid_block = MidBlock(config, temb_channels) if config.mid_block else None
 
-    def check(self, x: Tensor, context: Tensor | None) -> None:
-        """SizeError if x or the text states are those of another model."""
+    def check(self, x: Tensor, context: Cond) -> None:
+        """SizeError if x or what the model is told is for another one."""
         config, name = self.config, type(self).__name__
         if x.shape[1] != config.in_channels:
             raise SizeError(f"x has {x.shape[1]} channels, this {name} takes {config.in_channels}: give one that fits")
-        if context is not None and context.shape[-1] != (config.cross_attention_dim or context.shape[-1]):
-            got, expected = context.shape[-1], config.cross_attention_dim
+        text, dim = text_of(context, x), config.addition_time_embed_dim
+        if text is not None and text.shape[-1] != (config.cross_attention_dim or text.shape[-1]):
+            got, expected = text.shape[-1], config.cross_attention_dim
             raise SizeError(f"text states are {got} wide, this {name} reads {expected}: give one that fits the text")
+        if (got := len(context) if isinstance(context, tuple) else 1) != (expected := 1 if dim is None else 3):
+            what = "text states alone" if dim is None else "(text states, pooled text, sizes)"
+            raise SizeError(f"got {got} of what a model is told, this {name} reads {expected}: give it {what}")
+        if dim is not None:
+            got = context[1].shape[-1] + dim * context[2].shape[-1]
+            if got != (expected := config.projection_class_embeddings_input_dim):
+                raise SizeError(f"pooled text and sizes are {got} wide, this {name} reads {expected}: give others")
 
-    def encode(
-        self, x: Tensor, t: Tensor, context: Tensor | None, hint: Tensor | float = 0.0
-    ) -> tuple[list[Tensor], Tensor]:
-        """Every state on the way down and, last, that of the lowest level; and the time embedding, (B, D)."""
+    def encode(self, x: Tensor, t: Tensor, context: Cond, hint: Tensor | float = 0.0) -> tuple[list[Tensor], Tensor]:
+        """Every state on the way down and, last, that of the lowest level; and the time embedding, (B, D).
+
+        To SDXL's is added what it makes of pooled text and sizes (Podell et al. 2023, arXiv:2307.01952, section 2.2).
+        """
+        x, text = x.to(self.conv_in.weight.dtype), text_of(context, self.conv_in.weight)
         t = torch.as_tensor(t, device=x.device).expand(len(x))
         temb = self.time_embedding(timestep_embedding(t, self.config.block_out_channels[0]).to(x.dtype))
+        if self.config.addition_time_embed_dim is not None:
+            pooled, sizes = (part.expand(len(x), -1) for part in context[1:])
+            sizes = timestep_embedding(sizes.flatten(), self.config.addition_time_embed_dim).reshape(len(x), -1)
+            temb = temb + self.add_embedding(torch.cat([pooled.to(x.dtype), sizes.to(x.dtype)], dim=-1))
         states = [self.conv_in(x) + hint]
         for block in self.down_blocks:
-            states += block(states[-1], temb, context)
-        lowest = states[-1] if self.mid_block is None else self.mid_block(states[-1], temb, context)
+            states += block(states[-1], temb, text)
+        lowest = states[-1] if self.mid_block is None else self.mid_block(states[-1], temb, text)
         return [*states, lowest], temb
 
 
@@ -231,15 +255,16 @@ def steered(states: list[Tensor], residuals: list[Tensor]) -> list[Tensor]:
     if got != expected:
         got, expected = (f"{len(widths)} of {sorted(set(widths))} channels" for widths in (got, expected))
         raise ValueError(f"residuals are {got}, expected {expected}: give a ControlNet made for this U-Net")
-    return [state + residual for state, residual in zip(states, residuals, strict=True)]
+    return [state + residual.to(state.dtype) for state, residual in zip(states, residuals, strict=True)]
 
 
 class UNet(UNetEncoder):
     """The network of Rombach et al. 2022 (section 3.2), with the structure of diffusers' UNet2DConditionModel.
 
     (B, in_channels, H, W) noisy pictures or latents, (B,) network times (0 ... T - 1, fractions allowed) and text
-    states (B, M, cross_attention_dim) -> (B, out_channels, H, W): the prediction its loss asked for. `residuals`, which
-    a ControlNet returns, are added to the states of `encode`.
+    states (B, M, cross_attention_dim) -> (B, out_channels, H, W): the prediction its loss asked for. SDXL's is told
+    (text states, pooled text (B, P), sizes (B, 6)). `residuals`, which a ControlNet returns, are added to the states of
+    `encode`. It computes in its weights' precision.
     """
 
     from_diffusers = classmethod(convert.from_diffusers)
@@ -258,14 +283,13 @@ class UNet(UNetEncoder):
         self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, widths[0], eps=1e-5)
         self.conv_out = nn.Conv2d(widths[0], config.out_channels, 3, padding=1)
 
-    def forward(
-        self, x: Tensor, t: Tensor, context: Tensor | None = None, residuals: list[Tensor] | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, context: Cond = None, residuals: list[Tensor] | None = None) -> Tensor:
         self.check(x, context)
         states, temb = self.encode(x, t, context)
         if residuals is not None:
             states = steered(states, residuals)
         *skips, x = states
+        text = text_of(context, self.conv_in.weight)
         for block in self.up_blocks:
-            x = block(x, skips, temb, context)
+            x = block(x, skips, temb, text)
         return self.conv_out(F.silu(self.conv_norm_out(x)))

@@ -13,8 +13,8 @@ from minidiff.schedule import noise_like
 from minidiff.unet import ResnetBlock, Upsample
 
 NORM_EPS = 1e-6  # of every normalisation in the VAE; the U-Net's ResNet blocks use 1e-5
-TILE = 512  # width and height of a tile, in pixels
-WHOLE = 768**2  # pixels of the largest picture that is not cut into tiles
+TILE = 512  # width and height of a tile, in pixels, unless the VAE was trained at more
+WHOLE = 768**2  # pixels of the largest picture that is not cut into tiles, unless a tile has more
 
 
 @dataclass(frozen=True)
@@ -194,31 +194,33 @@ class VAE(nn.Module):
         if x.shape[-1] % factor or x.shape[-2] % factor:
             got = "x".join(map(str, x.shape[-2:]))
             raise ValueError(f"pictures are {got}; the VAE takes multiples of {factor}: crop or resize them")
-        moments = in_tiles(lambda tile: self.quant_conv(self.encoder(tile)), x, 1, 1 / factor)
+        moments = in_tiles(lambda tile: self.quant_conv(self.encoder(tile)), x, 1, 1 / factor, self.config.sample_size)
         mean, logvar = moments.chunk(2, dim=1)
         return Gaussian(mean, logvar.clamp(-30, 20))  # as in the original code: exp stays finite
 
     def decode(self, z: Tensor) -> Tensor:
-        return in_tiles(lambda tile: self.decoder(self.post_quant_conv(tile)), z, 1 / self.factor, 1)
+        trained_at, factor = self.config.sample_size, self.factor
+        return in_tiles(lambda tile: self.decoder(self.post_quant_conv(tile)), z, 1 / factor, 1, trained_at)
 
     def forward(self, x: Tensor) -> Tensor:
         """The reconstruction from the most likely latent."""
         return self.decode(self.encode(x).mean)
 
 
-def in_tiles(f: Callable[[Tensor], Tensor], x: Tensor, before: float, after: float) -> Tensor:
+def in_tiles(f: Callable[[Tensor], Tensor], x: Tensor, before: float, after: float, trained_at: int) -> Tensor:
     """f(x) for x (B, C, H, W), tile by tile if the picture is large; a pixel has side `before` in x, `after` in f(x).
 
-    Tiles are 512 pixels wide and high. Neighbours share a quarter of that, in which one fades into the other: exactly
-    as diffusers' `tiled_decode` and `tiled_encode` for a VAE of sample_size 512. What decode of Stable Diffusion's VAE
-    holds at once, in single precision and beside the weights: 0.8 GiB for 512 x 512 pixels, 1.7 for 768, 3.0 for 1024;
-    0.9 for 1024 in tiles.
+    Tiles are 512 pixels wide and high, or what the VAE was trained at, if more: 1024 in SDXL. Neighbours share a
+    quarter of that, in which one fades into the other, exactly as in diffusers' `tiled_decode` and `tiled_encode`. What
+    decode of Stable Diffusion's VAE holds at once, in single precision and beside the weights: 0.8 GiB for 512 x 512
+    pixels, 1.7 for 768, 3.0 for 1024; 0.9 for 1024 in tiles of 512.
     """
     height, width = (side / before for side in x.shape[2:])
-    if height * width <= WHOLE:
+    size = max(TILE, trained_at)
+    if height * width <= max(WHOLE, size**2):
         return f(x)
-    tile, shared = int(TILE * before), int(TILE * after) // 4
-    kept = int(TILE * after) - shared
+    tile, shared = int(size * before), int(size * after) // 4
+    kept = int(size * after) - shared
     rows, above = [], None
     for i in range(0, x.shape[2], tile - tile // 4):
         row = []

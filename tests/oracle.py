@@ -97,6 +97,31 @@ SD2 = {
     "attention_head_dim": [5, 10, 20, 20], "cross_attention_dim": 1024, "use_linear_projection": True,
     "upcast_attention": True, "num_class_embeds": None, "only_cross_attention": False,
 }  # fmt: skip
+SDXL_UNET = SD_UNET | {
+    "_diffusers_version": "0.19.0.dev0", "addition_embed_type": "text_time", "addition_embed_type_num_heads": 64,
+    "addition_time_embed_dim": 256, "attention_head_dim": [5, 10, 20], "block_out_channels": [320, 640, 1280],
+    "class_embed_type": None, "class_embeddings_concat": False, "conv_in_kernel": 3, "conv_out_kernel": 3,
+    "cross_attention_dim": 2048, "cross_attention_norm": None,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"], "dual_cross_attention": False,
+    "encoder_hid_dim": None, "encoder_hid_dim_type": None, "mid_block_only_cross_attention": None,
+    "mid_block_type": "UNetMidBlock2DCrossAttn", "num_attention_heads": None, "num_class_embeds": None,
+    "only_cross_attention": False, "projection_class_embeddings_input_dim": 2816, "resnet_out_scale_factor": 1.0,
+    "resnet_skip_time_act": False, "resnet_time_scale_shift": "default", "sample_size": 128, "time_cond_proj_dim": None,
+    "time_embedding_act_fn": None, "time_embedding_dim": None, "time_embedding_type": "positional",
+    "timestep_post_act": None, "transformer_layers_per_block": [1, 2, 10], "upcast_attention": None,
+    "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], "use_linear_projection": True,
+}  # fmt: skip
+REFINER_UNET = SDXL_UNET | {
+    "attention_head_dim": [6, 12, 24, 24], "block_out_channels": [384, 768, 1536, 1536], "cross_attention_dim": 1280,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    "projection_class_embeddings_input_dim": 2560, "transformer_layers_per_block": 4,
+    "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+}  # fmt: skip
+SDXL_CONTROLNET = {name: value for name, value in SDXL_UNET.items() if name in SD_CONTROLNET or "addition" in name} | {
+    "_class_name": "ControlNetModel", "conditioning_embedding_out_channels": [16, 32, 96, 256],
+    "controlnet_conditioning_channel_order": "rgb", "global_pool_conditions": False, "conditioning_channels": 3,
+    "transformer_layers_per_block": [1, 2, 10],
+}  # fmt: skip
 BK_SDM = SD_UNET | {"layers_per_block": 1, "mid_block_type": None, "class_embed_type": None}
 BK_SDM_TINY = {"block_out_channels": [320, 640, 1280], "down_block_types": ["CrossAttnDownBlock2D"] * 3,
     "up_block_types": ["CrossAttnUpBlock2D"] * 3}  # fmt: skip
@@ -115,6 +140,15 @@ REAL = {
     "SD 2.1 VAE": (VAE, SD_VAE | {"sample_size": 768, "scaling_factor": 0.18215}),
     "SD 2.1 text": (CLIPText, SD_TEXT | {"eos_token_id": 2, "hidden_act": "gelu", "hidden_size": 1024,
         "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 23, "projection_dim": 512}),
+    "SD-Turbo U-Net": (UNet, SD_UNET | SD2 | {"sample_size": 64, "addition_embed_type": None,
+        "addition_time_embed_dim": None, "projection_class_embeddings_input_dim": None}),
+    "SDXL U-Net": (UNet, SDXL_UNET),
+    "SDXL refiner U-Net": (UNet, REFINER_UNET),
+    "SDXL-Turbo U-Net": (UNet, SDXL_UNET | {"sample_size": 64}),
+    "SDXL inpainting U-Net": (UNet, SDXL_UNET | {"in_channels": 9}),
+    "SDXL ControlNet": (ControlNet, SDXL_CONTROLNET),
+    "SDXL VAE": (VAE, SD_VAE | {"sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": True,
+        "latents_mean": None, "latents_std": None}),
     "SD 3 VAE": (VAE, SD3_VAE),
     "FLUX.1 VAE": (VAE, SD3_VAE | {"scaling_factor": 0.3611, "shift_factor": 0.1159, "sample_size": 1024}),
     "SDXL and SD 3 text 2": (CLIPTextProjected, SDXL_TEXT_2),
@@ -142,6 +176,10 @@ def unet(*args, **options) -> dict:
 
 
 SMALL_UNET = unet([32, 64], [True, False], layers_per_block=2, attention_head_dim=4, cross_attention_dim=24)
+ADDED = {"addition_embed_type": "text_time", "addition_time_embed_dim": 6}
+SMALL_SDXL = unet([16, 32, 48], [False, True, True], attention_head_dim=[1, 2, 3], cross_attention_dim=40,
+    transformer_layers_per_block=[1, 2, 4], use_linear_projection=True, projection_class_embeddings_input_dim=56,
+    **ADDED)  # fmt: skip
 SMALL_VAE = SD_VAE | {"block_out_channels": [8, 16, 32], "norm_num_groups": 4, "layers_per_block": 2, "sample_size": 16,
     "down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3}  # fmt: skip
 SMALL_LEVELS = ("block_out_channels", "down_block_types", "layers_per_block", "norm_num_groups", "up_block_types")
@@ -177,6 +215,12 @@ SMALL = {
         UNet, unet([16, 32, 32], [True] * 3, layers_per_block=1, attention_head_dim=[2, 4, 8], cross_attention_dim=24,
             mid_block_type=None, use_linear_projection=True),
     ),
+    "U-Net, SDXL": (UNet, SMALL_SDXL),
+    "U-Net, SDXL refiner": (
+        UNet, unet([16, 24, 32, 32], [False, True, True, False], attention_head_dim=[2, 3, 4, 4],
+            cross_attention_dim=24, transformer_layers_per_block=3, use_linear_projection=True,
+            projection_class_embeddings_input_dim=50, layers_per_block=1, **ADDED),
+    ),
     "VAE": (VAE, SMALL_VAE),
     "VAE of SD 3": (VAE, SD3_VAE | {name: SMALL_VAE[name] for name in SMALL_LEVELS}),
     "VAE, one level, gray": (
@@ -196,6 +240,12 @@ SMALL = {
     "Flux, guided": (Flux, SMALL_FLUX),
     "Flux": (Flux, SMALL_FLUX | {"guidance_embeds": False, "num_attention_heads": 3, "out_channels": 8}),
     "ControlNet": (ControlNet, SMALL_CONTROLNET),
+    "ControlNet, SDXL": (
+        ControlNet,
+        levels([16, 32], [False, True], attention_head_dim=[1, 2], cross_attention_dim=40, use_linear_projection=True,
+            transformer_layers_per_block=[1, 3], projection_class_embeddings_input_dim=56, layers_per_block=1,
+            conditioning_embedding_out_channels=[8, 4], **ADDED),
+    ),
     "ControlNet, linear, gray hint": (
         ControlNet,
         levels([16, 32, 48], [False, True, True], layers_per_block=1, attention_head_dim=[1, 2, 6],
@@ -279,6 +329,10 @@ def inputs(cls, options, dtype=torch.float32, size=(9, 7), residuals=True) -> di
         "t": torch.tensor([3.25, 976.75]),
         "context": randn(2, 6, options["cross_attention_dim"]) if has_text else None,
     }
+    if options.get("addition_embed_type"):
+        sizes = 5 if options["projection_class_embeddings_input_dim"] == 50 else 6
+        sizes = torch.tensor([[1024.0, 768, 0, 13, 640, 512], [256, 300, 31, 0, 1000, 6]])[:, :sizes]
+        batch["context"] = batch["context"], randn(2, 20), sizes
     if cls is ControlNet:
         factor = 2 ** (len(options["conditioning_embedding_out_channels"]) - 1)
         batch["hint"] = randn(2, options.get("conditioning_channels", 3), size[0] * factor, size[1] * factor)
@@ -327,12 +381,16 @@ def run_theirs(model, batch) -> list:
     if isinstance(model, AutoencoderKL):
         q = model.encode(batch["x"]).latent_dist
         return [q.mean, q.logvar, model.decode(batch["z"]).sample, model(batch["x"]).sample]
+    text, added = batch["context"], None
+    if isinstance(text, tuple):
+        (text, pooled, sizes) = text
+        added = {"text_embeds": pooled, "time_ids": sizes}
     if isinstance(model, ControlNetModel):
-        out = model(batch["x"], batch["t"], batch["context"], batch["hint"], conditioning_scale=0.7)
+        out = model(batch["x"], batch["t"], text, batch["hint"], conditioning_scale=0.7, added_cond_kwargs=added)
         return [*out.down_block_res_samples, out.mid_block_res_sample]
     *down, middle = batch.get("residuals") or [None, None]
     return [model(
-        batch["x"], batch["t"], batch["context"],
+        batch["x"], batch["t"], text, added_cond_kwargs=added,
         down_block_additional_residuals=None if middle is None else down, mid_block_additional_residual=middle,
     ).sample]  # fmt: skip
 

@@ -400,7 +400,7 @@ def refused_options():
         options = oracle.SMALL_UNET if cls is UNet else oracle.SMALL_CONTROLNET
         yield cls, options, "down_block_types", ["CrossAttnDownBlock2D", "AttnDownBlock2D"]
         yield cls, options, "mid_block_type", "UNetMidBlock2DSimpleCrossAttn"
-        yield cls, options, "transformer_layers_per_block", [1, 2]
+        yield cls, options, "transformer_layers_per_block", [1, [2, 2]]
         yield cls, options, "cross_attention_dim", [24, 32]
         yield cls, options, "num_attention_heads", 4
         yield cls, options, "norm_eps", 1e-6

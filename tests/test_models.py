@@ -117,14 +117,16 @@ def test_sampling_a_latent_is_the_reparameterisation_of_torchs_normal():
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(64, 64), (60, 100), (100, 44), (36, 200)])
-def test_large_pictures_go_through_the_vae_in_tiles_as_in_diffusers(size, monkeypatch):
-    theirs = oracle.randomised(oracle.build_theirs(*oracle.SMALL["VAE"]))
-    ours, x = oracle.build_ours(*oracle.SMALL["VAE"], theirs), torch.randn(2, 3, *size)
+@pytest.mark.parametrize("tile, trained_at", [(32, 16), (16, 32)])
+def test_large_pictures_go_through_the_vae_in_tiles_as_in_diffusers(size, tile, trained_at, monkeypatch):
+    options = oracle.SMALL_VAE | {"sample_size": trained_at}
+    theirs = oracle.randomised(oracle.build_theirs(VAE, options))
+    ours, x = oracle.build_ours(VAE, options, theirs), torch.randn(2, 3, *size)
     z = torch.randn(2, 4, size[0] // 4, size[1] // 4)
     batch = {"x": x, "z": z}
     whole = oracle.run_ours(ours, batch)
     assert oracle.error(whole, oracle.run_theirs(theirs, batch)) <= 3e-4
-    monkeypatch.setattr(vae, "TILE", 32)
+    monkeypatch.setattr(vae, "TILE", tile)
     monkeypatch.setattr(vae, "WHOLE", 48 * 48)
     theirs.enable_tiling()
     theirs.tile_sample_min_size, theirs.tile_latent_min_size = 32, 8

@@ -125,6 +125,27 @@ def residual(change):
     return mistake
 
 
+def in_a_row(change):
+    """The transformer blocks behind the first of a row are changed."""
+
+    def mistake(model, patch):
+        for layer in model.modules():
+            if isinstance(layer, attention.Transformer2D):
+                layer.more = change(layer.more)
+
+    return mistake
+
+
+def sizes_before_pooled(model, patch):
+    weight = model.add_embedding.linear_1.weight
+    weight.copy_(torch.cat([weight[:, 20:], weight[:, :20]], dim=1))
+
+
+def sizes_with_the_sines_first(model, patch):
+    right = unet.timestep_embedding
+    patch.setattr(unet, "timestep_embedding", lambda t, dim: right(t, dim).roll(3, 1) if dim == 6 else right(t, dim))
+
+
 MISTAKES = [
     # 1. epsilons
     ("U-Net: ResNet blocks have 1e-6, as the transformers", "U-Net", epsilon("resnets", 1e-6)),
@@ -160,6 +181,11 @@ MISTAKES = [
     ("reconstruction from a sample", "VAE",
         method(vae.VAE, "forward", lambda self, x: self.decode(self.encode(x).sample()))),
     ("the model applies the scaling factor", "VAE", method(vae.VAE, "decode", scaled_in_the_model)),
+    # 9. SDXL
+    ("one transformer block of several", "U-Net, SDXL", in_a_row(lambda more: more[:0])),
+    ("transformer blocks in reverse", "U-Net, SDXL", in_a_row(lambda more: more[::-1])),
+    ("sizes before the pooled text", "U-Net, SDXL", sizes_before_pooled),
+    ("sizes with the sines first", "U-Net, SDXL refiner", sizes_with_the_sines_first),
     # 10. CLIP
     ("text without a causal mask", "text", lambda model, patch: patch.setattr(
         clip, "attention", lambda q, k, v, heads, mask: attention.attention(q, k, v, heads))),

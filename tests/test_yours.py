@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import minidiff
-from minidiff import answers, data, pipeline, sample
+from minidiff import answers, data, parts, pipeline, sample
 from minidiff.answers import NUMBERS, YourError, keep, kept, report
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
@@ -69,7 +69,7 @@ def loaded(*file):
 
 @pytest.fixture(autouse=True)
 def files_are_read_once(monkeypatch):
-    monkeypatch.setattr(pipeline, "load", lambda *file: copy.deepcopy(loaded(*file)))
+    monkeypatch.setattr(parts, "load", lambda *file: copy.deepcopy(loaded(*file)))
 
 
 @cache

@@ -20,6 +20,7 @@ import oracle  # noqa: E402
 import test_full_pipelines as pipelines  # noqa: E402
 import test_models  # noqa: E402
 import test_scheduler as schedulers  # noqa: E402
+import test_sdxl as sdxl  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from PIL import Image  # noqa: E402
@@ -104,8 +105,34 @@ def whole_pipelines(folder):
             yield kind, name, oracle.error(latents, their_latents), difference.max()
 
 
+def sdxl_pipelines(root):
+    """The same for SDXL, by Euler: its Turbo by Euler ancestral."""
+    image, size = Image.fromarray(data.scene(data.EVAL_SEED + 3).image).resize((48, 32)), {"height": 32, "width": 48}
+    redrawn, turbo = {"image": image, "strength": 0.6}, {"guidance": 1.0, "steps": 1}
+    inpainted, mask = redrawn | {"mask_image": Image.fromarray(sdxl.MASK)}, redrawn | {"mask": sdxl.MASK > 0}
+    refined, half = sdxl.our_pipeline(root / "refiner"), sdxl.theirs(root / "base", steps=6, denoising_end=0.6)
+    end = {"image": half, "steps": 6, "denoising_start": 0.6}
+    for what, kind, name, other, mine in (
+        ("StableDiffusionXLPipeline", "", "base", size, size),
+        ("the same, sizes and a crop", "", "base", sdxl.SIZES, {"sizes": sdxl.Sizes(**sdxl.SIZES)}),
+        ("SDXL-Turbo, one step", "", "turbo", turbo, turbo),
+        ("StableDiffusionXLImg2ImgPipeline", "Img2Img", "base", redrawn, redrawn),
+        ("the refiner", "Img2Img", "refiner", redrawn, redrawn),
+        ("base, then refiner", "Img2Img", "refiner", end, {"steps": 6, "refiner": (refined, 0.4)}),
+        ("StableDiffusionXLInpaintPipeline", "Inpaint", "base", inpainted | size, mask),
+    ):
+        trace = sdxl.ours(root / ("base" if "refiner" in mine else name), **mine)
+        latents, picture = (
+            sdxl.theirs(root / name, kind, **other | {"output_type": form}) for form in ("latent", "np")
+        )
+        difference = np.abs(np.asarray(trace.images[0]).astype(int) - (picture[0] * 255).round().astype(int))
+        difference = difference[sdxl.MASK > 0] if kind == "Inpaint" else difference
+        scheduler = sdxl.our_pipeline(root / name).scheduler_config["_class_name"]
+        yield what, scheduler, oracle.error(trace.states[-1], latents), difference.max()
+
+
 REFUSED = [
-    (UNet, oracle.SD_UNET | {"addition_embed_type": "text_time"}),
+    (UNet, oracle.SD_UNET | {"addition_embed_type": "text_image"}),
     (UNet, oracle.SD_UNET | {"class_embed_type": "timestep"}),
     (VAE, oracle.SD_VAE | {"use_post_quant_conv": False}),
     (CLIPText, oracle.SD_TEXT | {"hidden_act": "relu"}),
@@ -164,7 +191,7 @@ def table(head: str, rows) -> list[str]:
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        folder = pipelines.tiny_pipeline(Path(folder))
+        root, folder = sdxl.tiny_sdxl(Path(folder) / "sdxl"), pipelines.tiny_pipeline(Path(folder) / "sd")
         lines = [
             "# What equals diffusers and transformers, to what error",
             "",
@@ -192,9 +219,12 @@ def main():
             *table("diffusers, ours, cases equal, refused, largest error", samplers()),
             "## Pipelines",
             "",
-            "A small random Stable Diffusion written by diffusers; 5 steps, guidance 4, negative prompt.",
+            "Small random models written by diffusers; guidance 4; 5 steps and a negative prompt, in SDXL 4 and none.",
             "",
-            *table("diffusers, scheduler, error of the final latents, pixels (of 255)", whole_pipelines(folder)),
+            *table(
+                "diffusers, scheduler, error of the final latents, pixels (of 255)",
+                itertools.chain(whole_pipelines(folder), sdxl_pipelines(root)),
+            ),
             "Inpainting is compared where it draws: elsewhere ours are the image's own pixels, exactly.",
             "",
             "## Refused, by name",

@@ -130,7 +130,14 @@ def unfilled():
         yield
 
 
-def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path, advice: str, rename=lambda name: name) -> None:
+def fill(
+    model: nn.Module,
+    tensors: dict[str, Tensor],
+    path: Path,
+    advice: str,
+    rename=lambda name: name,
+    dtype: torch.dtype = torch.float32,
+) -> None:
     """`tensors` become the parameters, whose names in the file are rename(name): every name and shape must fit."""
     ours = {rename(name): name for name in model.state_dict()}
     got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -138,8 +145,8 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], path: Path, advice: str, 
     if wrong := sorted(name for name in got | expected if got.get(name) != expected.get(name)):
         shapes = f"got {got.get(wrong[0], 'nothing')} for {wrong[0]}, expected {expected.get(wrong[0], 'nothing')}"
         raise WeightsError(f"{path} does not fit its config in {len(wrong)} parameters: {shapes}; {advice}")
-    single = {ours[name]: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
-    model.load_state_dict(single, assign=True)  # the model may be `unfilled`, and there are never two copies
+    own = {ours[name]: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
+    model.load_state_dict(own, assign=True)  # the model may be `unfilled`, and there are never two copies
 
 
 def config_of(cls: type[nn.Module]) -> type:

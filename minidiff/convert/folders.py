@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from minidiff.convert.files import WeightsError, read_json, write_json
 from minidiff.convert.models import check_folder
@@ -17,6 +18,12 @@ PIPELINES = {
     "StableDiffusionControlNetPipeline": {},
     "StableDiffusionControlNetImg2ImgPipeline": {},
     "StableDiffusionControlNetInpaintPipeline": {},
+    "StableDiffusionXLPipeline": {},
+    "StableDiffusionXLImg2ImgPipeline": {},
+    "StableDiffusionXLInpaintPipeline": {},
+    "StableDiffusionXLControlNetPipeline": {},
+    "StableDiffusionXLControlNetImg2ImgPipeline": {},
+    "StableDiffusionXLControlNetInpaintPipeline": {},
 }
 PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says which are ours
     "vae": ("AutoencoderKL",),
@@ -25,6 +32,7 @@ PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says whic
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "scheduler": None,
 }
+SECOND = {"text_encoder_2": ("CLIPTextModelWithProjection",), "tokenizer_2": PARTS["tokenizer"]}  # SDXL's
 # Parts that have no share in the picture, or are given as `control`.
 IGNORED = ("safety_checker", "feature_extractor", "controlnet")
 
@@ -36,7 +44,7 @@ def read_kind(folder: str | Path) -> str:
     """
     kind = _index(folder).get("_class_name")
     if not isinstance(kind, str) or kind not in PIPELINES:
-        expected = "StableDiffusionPipeline, or Img2Img, Inpaint or ControlNet of it"
+        expected = "StableDiffusionPipeline, StableDiffusionXLPipeline, or Img2Img, Inpaint or ControlNet of them"
         raise WeightsError(f"{folder} is of _class_name {kind!r}, expected {expected}: use diffusers for it")
     return kind
 
@@ -46,18 +54,32 @@ def read_index(folder: str | Path) -> dict[str, tuple[str | None, str | None]]:
 
     WeightsError for one that is missing or that minidiff does not implement.
     """
-    read_kind(folder)
-    index = _index(folder).items()
+    xl, index = "XL" in read_kind(folder), _index(folder).items()
+    known = PARTS | SECOND if xl else PARTS
     parts = {name: tuple(value) for name, value in index if isinstance(value, list) and len(value) == 2}
     for name, (library, kind) in parts.items():
-        known = name in PARTS and library in ("diffusers", "transformers")
-        ours = name in IGNORED or (known and (PARTS[name] is None or kind in PARTS[name]))
+        ours = name in known and library in ("diffusers", "transformers") and kind in (known[name] or [kind])
+        ours = ours or name in IGNORED
         if kind is not None and not ours:
             what = f"{name}, {kind} of {library}"
             raise WeightsError(f"{folder} has the part {what}, which minidiff does not implement: use diffusers for it")
-    if missing := [name for name in PARTS if parts.get(name, (None, None))[1] is None]:
+    needed = [name for name in known if not (xl and name in ("text_encoder", "tokenizer"))]  # its refiner has none
+    if missing := [name for name in needed if parts.get(name, (None, None))[1] is None]:
         raise WeightsError(f"{folder} has no {missing[0]} in its model_index.json: give a folder with all its parts")
     return parts
+
+
+class Options(NamedTuple):
+    """What model_index.json says of how prompts are read."""
+
+    sizes: int  # how many numbers the U-Net is told of the picture: six in SDXL, five in its refiner, else none
+    zeros: bool  # whether it is told 0 for an empty negative prompt
+
+
+def read_options(folder: str | Path) -> Options:
+    kind, index = read_kind(folder), _index(folder)
+    scored = index.get("requires_aesthetics_score") and ("Img2Img" in kind or "Inpaint" in kind)
+    return Options(6 - bool(scored) if "XL" in kind else 0, index.get("force_zeros_for_empty_prompt", True))
 
 
 def read_scheduler(folder: str | Path, sampler: Callable | None = None) -> dict:
@@ -90,13 +112,15 @@ def read_sample_size(folder: str | Path) -> int:
     return max(size, 64) if old else size
 
 
-def check_fit(folder: str | Path, unet, vae, text) -> None:
-    """WeightsError unless a U-Net, in `folder`, is one for such a VAE and text encoder, by their configs."""
-    latents, width = vae.latent_channels, text.hidden_size
+def check_fit(folder: str | Path, unet, vae, *texts, sizes: int = 0) -> None:
+    """WeightsError unless a U-Net, in `folder`, is one for such a VAE, text encoders and `sizes`, by their configs."""
+    latents, width = vae.latent_channels, sum(text.hidden_size for text in texts)
+    added = texts[-1].projection_dim + sizes * (unet.addition_time_embed_dim or 0) if sizes else None
     fitting = {
         "in_channels": ((latents, 2 * latents + 1), f"the VAE's {latents}, or {2 * latents + 1} for inpainting"),
         "out_channels": ((latents,), f"the VAE's {latents}"),
         "cross_attention_dim": ((width, None), f"the text encoder's {width}"),
+        "projection_class_embeddings_input_dim": ((added,), f"{added}, of the pooled text and {sizes} sizes"),
     }
     for name, (fine, expected) in fitting.items():
         if (got := getattr(unet, name)) not in fine:

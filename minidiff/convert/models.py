@@ -34,6 +34,7 @@ RULES = [
     (r"\bpre_layernorm\b", "pre_layrnorm"),
     # U-Net, ControlNet and VAE: lists of one element, and modules that only wrap another.
     (r"\bblock\.", "transformer_blocks.0."),
+    (r"\bmore\.(\d+)", lambda found: f"transformer_blocks.{int(found[1]) + 1}"),
     (r"\bto_out\.", "to_out.0."),
     (r"\bff\.proj\.", "ff.net.0.proj."),
     (r"\bff\.out\.", "ff.net.2."),
@@ -78,8 +79,9 @@ def from_diffusers(
     folder: str | Path,
     device: torch.device | str | None = None,
     file: str | Path | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> Model:
-    """The model in a folder that diffusers or transformers wrote, in single precision and evaluation mode.
+    """The model in a folder that diffusers or transformers wrote, in evaluation mode and the precision `dtype`.
 
     The folder is one component's, such as unet/ of a checkpoint: config.json, and safetensors of any precision, whole
     or in shards. With `file`, the weights are this part's of a single-file checkpoint, and the folder has config.json
@@ -97,7 +99,7 @@ def from_diffusers(
         rules, source, advice = RULES + original, file, f"give the config of the same kind of model, not {folder}"
     # position_ids are a buffer of older files: 0, 1, 2 ...
     tensors = {their_name(name, OLD): t for name, t in tensors.items() if not name.endswith("embeddings.position_ids")}
-    fill(model, tensors, source, advice, lambda name: their_name(name, rules))
+    fill(model, tensors, source, advice, lambda name: their_name(name, rules), dtype)
     return model.to(device).eval()
 
 
@@ -301,13 +303,20 @@ CLIP_COLOURS = {
 }
 
 
+ADDED = "addition_time_embed_dim", "projection_class_embeddings_input_dim"  # read in SDXL alone
+
+
 def _read_encoder(options: dict) -> dict:
     heads = options["attention_head_dim"]  # the number of heads, whatever its name says
+    layers, levels = options["transformer_layers_per_block"], len(options["block_out_channels"])
+    layers = layers if isinstance(layers, list) else [layers] * levels
     no_attention = options["mid_block_type"] == "UNetMidBlock2D"
     return {
         "attention": [kind == "CrossAttnDownBlock2D" for kind in options["down_block_types"]],
-        "heads": heads if isinstance(heads, list) else [heads] * len(options["block_out_channels"]),
+        "heads": heads if isinstance(heads, list) else [heads] * levels,
+        "transformer_layers": layers if set(map(type, layers)) == {int} and set(layers) != {1} else [],
         "cross_attention_dim": None if no_attention else options["cross_attention_dim"],
+        **{name: options.get(name) if options["addition_embed_type"] == "text_time" else None for name in ADDED},
     }
 
 
@@ -324,6 +333,9 @@ def _write_encoder(config) -> dict:
         "mid_block_type": "UNetMidBlock2D" if no_attention else "UNetMidBlock2DCrossAttn",
         "attention_head_dim": list(config.heads),
         "cross_attention_dim": 1280 if no_attention else config.cross_attention_dim,  # must be a number there
+        "transformer_layers_per_block": list(config.transformer_layers) or 1,
+        "addition_embed_type": None if config.addition_time_embed_dim is None else "text_time",
+        **{name: getattr(config, name) for name in ADDED},
     }
 
 

@@ -1,0 +1,110 @@
+"""The parts of a pipeline: read from a folder, ours or diffusers', and written for diffusers.
+
+What is read is what `StableDiffusion` is made of, by the names of its arguments.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from weakref import ref
+
+import torch
+from torch import nn
+
+from minidiff import convert
+from minidiff.arguments import named
+from minidiff.clip import CLIP, CLIPText, CLIPTextProjected
+from minidiff.convert import WeightsError, load
+from minidiff.prompts import WordsAndSizes
+from minidiff.tokenizer import Tokenizer
+from minidiff.unet import UNet
+from minidiff.vae import VAE
+
+TEXTS = {"CLIPTextModel": CLIPText, "CLIPTextModelWithProjection": CLIPTextProjected}
+
+
+def from_weights(folder: Path, device: torch.device) -> dict:
+    """Those in a folder of ours. The words that the text was taught are in clip.json, if they are known."""
+    vae, unet, clip = (load(m, folder / f"{m.__name__.lower()}.safetensors", device) for m in (VAE, UNet, CLIP))
+    convert.check_fit(folder / "unet.safetensors", unet.config, vae.config, clip.text_model.config)
+    card = folder / "clip.json"
+    words = convert.read_json(card, "fetch or train clip again").get("words") if card.exists() else None
+    if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        raise WeightsError(f'"words" in {card} are {named(words)}, expected a list of words: fetch it again')
+    models = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": clip.text_model}
+    return models | {"tokenizer": Tokenizer.load(folder), "words": words}
+
+
+def from_diffusers(
+    folder: Path,
+    device: torch.device,
+    sampler: Callable | None = None,
+    config: str | Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    offload: bool = False,
+) -> dict:
+    """Those in a folder of diffusers, or in one file of which `config` is the folder: see the pipeline."""
+    if dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        raise ValueError(f"dtype is {named(dtype)}, expected torch.float32, torch.float16 or torch.bfloat16")
+    file = folder if folder.suffix == ".safetensors" and folder.is_file() else None
+    if file is not None:
+        folder = convert.config_folder(file, config)
+    elif config is not None:
+        raise WeightsError(f"{folder} is no .safetensors file, which config= is for: give a file, or no config")
+    index, options = convert.read_index(folder), convert.read_options(folder)
+    texts = {name: TEXTS[index[name][1]] for name in ("text_encoder", "text_encoder_2") if index.get(name, (0, 0))[1]}
+    models = {"vae": VAE, "unet": UNet, **texts}
+    configs = {name: convert.find_part(model, folder / name, file)[0] for name, model in models.items()}
+    convert.check_fit(
+        folder / "unet", configs["unet"], configs["vae"], *(configs[name] for name in texts), sizes=options.sizes
+    )
+    scheduler = convert.read_scheduler(folder, sampler)
+    tokenizers = [Tokenizer.load(folder / name.replace("text_encoder", "tokenizer")) for name in texts]
+
+    device = torch.empty(0, device=device).device  # "cuda:0" for "cuda", as tensors there say
+    home = torch.device("cpu") if offload else device
+    precisions = {name: torch.float32 if name == "vae" else dtype for name in models}  # half would overflow in a VAE
+    vae, unet, *encoders = (m.from_diffusers(folder / name, home, file, precisions[name]) for name, m in models.items())
+    unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
+    if offload:
+        one_at_a_time([vae, unet, *encoders], device)
+    read = WordsAndSizes(list(zip(encoders, tokenizers, strict=True)), options.zeros, options.sizes == 5)
+    parts = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": encoders[0], "tokenizer": tokenizers[0]}
+    parts |= {"scheduler_config": scheduler, "sampler": sampler, "device": device if offload else None}
+    return parts | ({"read": read} if options.sizes else {})
+
+
+def to_diffusers(pipe, folder: Path) -> None:
+    """A folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures as `pipe`."""
+    if isinstance(pipe.read, WordsAndSizes):
+        raise WeightsError("an SDXL pipeline is not written as a whole: take to_diffusers of its parts")
+    pipe.vae.to_diffusers(folder / "vae")
+    pipe.unet.to_diffusers(folder / "unet")
+    pipe.text.to_diffusers(folder / "text_encoder")
+    pipe.tokenizer.save(folder / "tokenizer")
+    config = pipe.scheduler_config or convert.ddim_config(pipe.schedule, pipe.prediction)
+    convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
+    convert.write_index(folder, config, f"StableDiffusion{'Inpaint' * pipe.inpaints}Pipeline")
+
+
+_working: dict[torch.device, Callable[[], nn.Module | None]] = {}  # who is there, by `one_at_a_time`
+
+
+def one_at_a_time(models: list[nn.Module], device: torch.device) -> None:
+    """From now on each of them comes to `device` when it works, and goes back to the CPU when another comes."""
+
+    def bring(model: nn.Module) -> None:
+        there = _working.get(device, lambda: None)()
+        if there is not model:
+            if there is not None:
+                there.to("cpu")
+            _working[device] = ref(model.to(device))
+
+    for model in models:
+        for part in (model, *model.children()):  # these too, as a VAE works by `encode` and `decode`
+            part.register_forward_pre_hook(lambda part, args, model=model: bring(model))
+
+
+def _channels_last(model: nn.Module) -> nn.Module:
+    """The model with its weights in channels-last order, in which convolutions are quicker."""
+    return model.to(memory_format=torch.channels_last)
