@@ -16,7 +16,8 @@ from torch import nn
 from minidiff.clip import CLIPText, CLIPTextProjected
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError, load, read_config, save, their_name
-from minidiff.convert.models import FORMATS, HARMLESS, OLD, RULES
+from minidiff.convert.formats import FORMATS, HARMLESS
+from minidiff.convert.models import OLD, RULES
 from minidiff.t5 import T5
 from minidiff.unet import UNet
 from minidiff.vae import VAE

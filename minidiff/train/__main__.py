@@ -21,11 +21,11 @@ from minidiff.judge import CLASSES, Judge
 from minidiff.pipeline import WEIGHTS
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Objective, Settings, accelerator, sample_generators, training_loop
+from minidiff.train.consistency import ConsistencyObjective
 from minidiff.train.ip_adapter import IPAdapterObjective
 from minidiff.train.objectives import (
     HINTS,
     CLIPObjective,
-    ConsistencyObjective,
     ControlNetObjective,
     JudgeObjective,
     TextUNetObjective,

@@ -18,12 +18,11 @@ from minidiff import data, judge, show
 from minidiff.clip import CLIP, CLIPText, contrastive_loss
 from minidiff.controlnet import ControlNet, edges
 from minidiff.data import EVAL_SEED, OBJECTS, OPPOSITE, RELATIONS, Scene, World
-from minidiff.denoise import V, denoiser, loss
-from minidiff.guide import cfg, controlled
+from minidiff.denoise import V, loss
+from minidiff.guide import controlled
 from minidiff.judge import Judge
 from minidiff.pipeline import SCHEDULE, StableDiffusion
-from minidiff.sample import consistency
-from minidiff.schedule import noise_like, per_sample, trailing
+from minidiff.schedule import noise_like
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Objective, prefetch
 from minidiff.train.run import replacing, writing
@@ -338,48 +337,6 @@ class TextUNetObjective(UNetObjective):
     @property
     def result(self) -> UNet:
         return self.model.unet
-
-
-class ConsistencyObjective(UNetObjective):
-    """Few-step drawing: |f(x_t, t) - f(x_s, s)|, s the time before t of `times`, x_s where the guided teacher's DDIM
-    leads from x_t; f is the U-Net's guess of x_0. Song et al. 2023 (arXiv:2303.01469) eq. 7.
-
-    The model begins as the teacher, without whose guidance it learns to do: one call a step. As Song and Dhariwal 2023
-    (arXiv:2310.14189) found best, the target f(x_s, s) is the model's own, without gradient and average, and the
-    distance is pseudo-Huber, sqrt(|d|^2 + c^2) - c with c = 0.00054 sqrt(D) of D numbers.
-    """
-
-    empty = 0.0
-
-    def __init__(self, model: UNet, teacher: UNet, guidance: float, grid: int, *args, **kwargs):
-        super().__init__(model, *args, **kwargs)
-        self.teacher, self.guidance = teacher.requires_grad_(False), guidance
-        self.grid = trailing(SCHEDULE.T, grid)
-
-    def forward(self, generator: list[torch.Generator], x0: Tensor, ids: Tensor) -> Tensor:
-        i = torch.cat([torch.randint(len(self.grid) - 1, (1,), generator=g, device=x0.device) for g in generator]).cpu()
-        t, s = self.grid[i], self.grid[i + 1]
-        x_t = SCHEDULE.add_noise(x0, noise_like(x0, generator), t)
-        cond, uncond = self.text(ids), self.text(self.null.to(ids.device))
-        with torch.no_grad():
-            guess = cfg(denoiser(self.teacher, SCHEDULE, V), cond, uncond, self.guidance)(x_t, t)
-            (alpha, sigma), (alpha_s, sigma_s) = ([per_sample(a, x0) for a in SCHEDULE(time)] for time in (t, s))
-            x_s = alpha_s * guess + sigma_s * (x_t - alpha * guess) / sigma
-            target = denoiser(self.model, SCHEDULE, V)(x_s, s, cond)
-        apart = (denoiser(self.model, SCHEDULE, V)(x_t, t, cond) - target).flatten(1)
-        c = 0.00054 * apart.shape[1] ** 0.5
-        return ((apart.square().sum(1) + c * c).sqrt() - c).mean()
-
-    def evaluate(self) -> tuple[Image.Image | None, dict[str, float]]:
-        """Twelve pictures in two calls; what the judge says of 64 captions drawn in 1, 2 and 4."""
-        pipe, options = self.pipeline(self.result), {"sampler": consistency, "guidance": 1.0}
-        picture = show.grid(pipe(self.prompts, steps=2, progress=False, **options), columns=6, captions=self.prompts)
-        shown, measures = scenes(torch.arange(EVAL_SEED, EVAL_SEED + 64), self.world), {}
-        for calls in (1, 2, 4) if self.judge is not None else ():
-            _, answers = judge.read(self.judge, judge.draw(pipe, shown, steps=calls, **options))
-            said = judge.adherence(answers, [scene.spec for scene in shown])
-            measures |= {f"{name}_{calls}": round(said[name], 4) for name in ("objects", "both", "style", "right")}
-        return picture, measures
 
 
 def _lines(scene: Scene) -> Image.Image:
