@@ -69,9 +69,7 @@ eps = (x - alpha * x0) / sigma -> eps = (x - x0) / sigma
 eps = (x - alpha * x0) / sigma -> eps = out
     translate takes what the old language says for the noise. It is that only where the old language is the noise.
 x0 = old.to_x0(x, out, alpha, sigma) -> x0 = new.to_x0(x, out, alpha, sigma)
-    translate reads what the network says in the new language. It was said in the old one.
-return new.target(x0, eps, alpha, sigma) -> return old.target(x0, eps, alpha, sigma)
-    translate says it again in the old language.
+    translate gives back what the network said: it reads and writes in one and the same language.
 return new.target(x0, eps, alpha, sigma) -> return new.target(out, eps, alpha, sigma)
     translate gives the new language what the network said instead of x_0.
 return new.target(x0, eps, alpha, sigma) -> return new.target(eps, x0, alpha, sigma)

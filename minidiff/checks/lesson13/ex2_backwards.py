@@ -63,16 +63,14 @@ return x + (s - t) * drift -> return x + (t - s) * drift
 (1 + share**2) / 2 * g2 -> (1 + share**2) / 2 * g2.sqrt()
     The score is multiplied by g: its square belongs there.
 drift = f * x - (1 + share**2) / 2 * g2 * score -> drift = f * x + (1 + share**2) / 2 * g2 * score
-    Your walk goes away from the data: with the minus of the bracket and the negative step, the score pulls towards
-    them.
+    Your walk goes away from the data. The score points to them, and with the minus of the bracket and the negative step
+    it pulls there.
 drift = f * x - (1 + share**2) / 2 * g2 * score -> drift = f - (1 + share**2) / 2 * g2 * score
     The drift forgets x: f is a factor.
 drift = f * x - (1 + share**2) / 2 * g2 * score -> drift = -(1 + share**2) / 2 * g2 * score
     The part with f is missing: it undoes how noising has shrunk the data.
 score = (alpha * x0 - x) / sigma**2 -> score = (alpha * x0 - x) / sigma
     Your score is minus eps: one more division by sigma makes it a score.
-score = (alpha * x0 - x) / sigma**2 -> score = (x - alpha * x0) / sigma**2
-    Your score points away from the data.
 score = (alpha * x0 - x) / sigma**2 -> score = (x0 - x) / sigma**2
     The score measures from x_0: on the line the data are scaled by alpha.
 f = d_alpha / alpha -> f = d_alpha
