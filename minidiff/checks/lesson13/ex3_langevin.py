@@ -97,8 +97,8 @@ WRONG = r"""
 + a**0.5 * z -> + a**0.5 * torch.randn_like(x)
 return x -> return x / 2
 sigmas[-1]) ** 2 -> sigmas[-1]) ** 3
-score(x, sigma) -> score(x, sigma**2)
-score(x, sigma) -> score(x, sigma) / sigma
+a / 2 * score(x, sigma) -> a / 2 * score(x, sigma**2)
+a / 2 * score(x, sigma) -> a / 2 * score(x, sigma) / sigma
 for z in of_level: -> for z in of_level[1:]:
 """
 
