@@ -9,6 +9,7 @@ from minidiff.checks import Case
 from minidiff.checks.solution import Solution
 
 GOAL, STEPS, H = 0.3, 8, 1e-6
+KIND = "Two tensors of t's own shape and dtype are asked for, alpha and sigma, for every time of t."
 FINITE = "alpha or sigma is no finite number somewhere between 0 and 1."
 CLEAN = "At t = 0 there must be clean data: alpha 1 and sigma 0."
 NOISE = "At t = 1 there must be next to nothing but noise: alpha at most a fiftieth of sigma."
@@ -58,7 +59,13 @@ def _falls(results):
     )
 
 
+def _kind(results):
+    given = [(case.args[0], each) for case, pair in results for each in pair]
+    return all(torch.is_tensor(each) and each.shape == t.shape and each.dtype == t.dtype for t, each in given)
+
+
 PROPERTIES = [
+    (KIND, _kind),
     (FINITE, lambda results: all(a.isfinite().all() for _, pair in results for a in pair)),
     (CLEAN, lambda results: abs(_all(results)[0][0] - 1) < 1e-6 and abs(_all(results)[1][0]) < 1e-6),
     (NOISE, lambda results: _all(results)[0][-1] <= 0.02 * _all(results)[1][-1]),
@@ -80,6 +87,10 @@ evenly with t.
 """
 
 MISTAKES = f"""
+my_line := lambda t: (0.5, 0.5)
+    {KIND}
+my_line := lambda t: (torch.cos(t[:1] * math.pi / 2), torch.sin(t[:1] * math.pi / 2))
+    {KIND}
 my_line := lambda t: (1 - t, t / 0)
     {FINITE}
 my_line := lambda t: (0.9 - 0.9 * t, t)
@@ -107,7 +118,6 @@ my_line := lambda t: (1 - t**1.5, t**1.5)
 my_line := lambda t: ((-(0.05 * t + 4.975 * t**2)).exp(), (1 - (-(0.1 * t + 9.95 * t**2)).exp()).sqrt())
 my_line := lambda t: (torch.ones_like(t), 80 * t**3)
 my_line := lambda t: (torch.cos(t**2 * math.pi / 2), torch.sin(t**2 * math.pi / 2))
-my_line := lambda t: (0.5, 0.5)
 my_line := lambda t: torch.cos(t * math.pi / 2)
 my_line := lambda t: (torch.cos(t * math.pi / 2).float(), torch.sin(t * math.pi / 2).float())
 """
