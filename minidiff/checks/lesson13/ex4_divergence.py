@@ -29,7 +29,7 @@ def cases(g):
 
 
 HINTS = """
-For one probe: jvp gives the field and J z, both (B, D). What is left is a product with z, summed over the right axis.
+For one probe: autograd gives the row z J, (B, D). What is left is a product with z, summed over the right axis.
 
 For K probes: a loop and torch.stack. Or all at once: let (K, B, D) probes and K copies of x be (K B, D) rows.
 
@@ -47,19 +47,21 @@ MISTAKES = r"""
 (probes * change.unflatten(0, probes.shape[:2])).sum(2) -> (probes * change.unflatten(0, probes.shape[:2])).sum(1)
     You sum over the points: the sum runs over the dimensions of one point.
 (probes * change.unflatten(0, probes.shape[:2])).sum(2) -> change.unflatten(0, probes.shape[:2]).sum(2)
-    You sum up J z itself: the product with z is missing.
+    You sum up z times J: the product with z on the other side is missing.
 (probes * change.unflatten(0, probes.shape[:2])).sum(2) -> (x * change.unflatten(0, probes.shape[:2])).sum(2)
-    You multiply J z by x: the probe stands on both sides.
+    You multiply z J by x: the probe stands on both sides.
 (probes * change.unflatten(0, probes.shape[:2])).sum(2) -> (value.unflatten(0, probes.shape[:2]) * probes).sum(2)
     You multiply the probe by the field itself: its derivative along the probe is asked for.
 (probes * change.unflatten(0, probes.shape[:2])).sum(2) -> change.unflatten(0, probes.shape[:2]).square().sum(2)
-    You square J z: between the probe and itself J stands once.
+    You square z J: between the probe and itself J stands once.
 (probes * change.unflatten(0, probes.shape[:2])).sum(2) -> (probes * change.unflatten(0, probes.shape[:2])).sum(2).abs()
     You take an absolute value: a divergence has a sign.
-return value[: len(x)], ( -> return many[: len(x)], (
+return value[: len(x)].detach(), ( -> return many[: len(x)].detach(), (
     The first of the two results is x: the field at x is asked for.
-(many,), (probes.flatten(0, 1),) -> (probes.flatten(0, 1),), (many,)
-    In jvp place and direction are exchanged: the derivative is taken at x, along the probe.
+many = x.repeat(len(probes), 1).requires_grad_() -> many = probes.flatten(0, 1).clone().requires_grad_() && probes.flatten(0, 1)) -> x.repeat(len(probes), 1))
+    Place and direction are exchanged: the derivative is taken at x, along the probe.
+probes.flatten(0, 1)) -> torch.ones_like(value))
+    You take the gradient of the sum of the field: the probe belongs where you have ones, too.
 divergence := first_probe
     All rows of your estimates use the first probe.
 divergence := exact
@@ -71,16 +73,16 @@ divergence := first_point
 
 RIGHT = r"""
 divergence := by_loop
-divergence := by_autograd
+divergence := by_jacobian
 """
 
 WRONG = r"""
 probes * change.unflatten(0, probes.shape[:2]) -> probes.sign() * change.unflatten(0, probes.shape[:2])
 .sum(2) -> .sum(2) / 2
 .sum(2) -> .sum(2) / probes.square().sum(2)
-return value[: len(x)], -> return value,
-return value[: len(x)], -> return -value[: len(x)],
-(probes.flatten(0, 1),) -> (torch.randn_like(many),)
+return value[: len(x)].detach(), -> return value.detach(),
+return value[: len(x)].detach(), -> return -value[: len(x)].detach(),
+probes.flatten(0, 1)) -> torch.randn_like(many))
 """
 
 EQUIVALENT = """
@@ -88,15 +90,15 @@ EQUIVALENT = """
 
 
 def by_loop(field, x, probes):
-    pairs = [torch.func.jvp(field, (x,), (z,)) for z in probes]
-    return pairs[0][0], torch.stack([(z * change).sum(-1) for z, (_, change) in zip(probes, pairs, strict=True)])
-
-
-def by_autograd(field, x, probes):
-    x = x.detach().requires_grad_()
+    x = x.detach().clone().requires_grad_()
     value = field(x)
-    found = [(torch.autograd.grad(value, x, z, retain_graph=True)[0] * z).sum(1) for z in probes]
+    found = [(torch.autograd.grad((value * z).sum(), x, retain_graph=True)[0] * z).sum(1) for z in probes]
     return value.detach(), torch.stack(found)
+
+
+def by_jacobian(field, x, probes):
+    rows = [torch.autograd.functional.jacobian(lambda y: field(y[None])[0], each) for each in x]
+    return field(x), torch.einsum("kbi,bij,kbj->kb", probes, torch.stack(rows), probes)
 
 
 def first_probe(field, x, probes):
