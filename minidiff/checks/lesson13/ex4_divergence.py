@@ -17,10 +17,6 @@ def field(g, d, dtype):
 
 
 def cases(g):
-    torch.func.jvp(
-        torch.sin, (torch.ones(1),), (torch.ones(1),)
-    )  # a process's first one takes seconds: not the answer's
-
     def case(K, B, d, dtype=torch.float64, signs=False):
         x, z = torch.randn(B, d, generator=g, dtype=dtype), torch.randn(K, B, d, generator=g, dtype=dtype)
         return Case("divergence", (field(g, d, dtype), x, z.sign() if signs else z))
