@@ -1,6 +1,7 @@
 """13.4 a divergence for the price of one derivative: Hutchinson's estimator."""
 
 import torch
+import torch.fx.experimental.symbolic_shapes  # autograd.grad with three arguments does: seconds, none of the answer's
 
 from minidiff.checks import Case
 from minidiff.checks.parts import uniform
@@ -54,9 +55,9 @@ MISTAKES = r"""
     You take an absolute value: a divergence has a sign.
 return value[: len(x)].detach(), ( -> return many[: len(x)].detach(), (
     The first of the two results is x: the field at x is asked for.
-many = x.repeat(len(probes), 1).requires_grad_() -> many = probes.flatten(0, 1).clone().requires_grad_() && probes.flatten(0, 1)) -> x.repeat(len(probes), 1))
+many = x.repeat(len(probes), 1).requires_grad_() -> many = probes.flatten(0, 1).clone().requires_grad_() && (value * probes.flatten(0, 1)).sum() -> (value * x.repeat(len(probes), 1)).sum()
     Place and direction are exchanged: the derivative is taken at x, along the probe.
-probes.flatten(0, 1)) -> torch.ones_like(value))
+(value * probes.flatten(0, 1)).sum() -> value.sum()
     You take the gradient of the sum of the field: the probe belongs where you have ones, too.
 divergence := first_probe
     All rows of your estimates use the first probe.
@@ -78,7 +79,7 @@ probes * change.unflatten(0, probes.shape[:2]) -> probes.sign() * change.unflatt
 .sum(2) -> .sum(2) / probes.square().sum(2)
 return value[: len(x)].detach(), -> return value.detach(),
 return value[: len(x)].detach(), -> return -value[: len(x)].detach(),
-probes.flatten(0, 1)) -> torch.randn_like(many))
+(value * probes.flatten(0, 1)).sum() -> (value * torch.randn_like(many)).sum()
 """
 
 EQUIVALENT = """
