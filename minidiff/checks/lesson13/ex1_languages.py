@@ -93,5 +93,4 @@ x0 = old.to_x0(x, out, alpha, sigma) -> x0 = old.to_x0(out, x, alpha, sigma)
 x0 = old.to_x0(x, out, alpha, sigma) -> x0 = old.to_x0(x, out, sigma, alpha)
 """
 
-EQUIVALENT = """
-"""
+EQUIVALENT = ""

@@ -103,5 +103,4 @@ score = (alpha * x0 - x) / sigma**2 -> score = (alpha * x0 - x) / (1 - alpha**2)
 score = (alpha * x0 - x) / sigma**2 -> score = x0 - x
 """
 
-EQUIVALENT = """
-"""
+EQUIVALENT = ""

@@ -83,6 +83,8 @@ return value[: len(x)].detach(), -> return -value[: len(x)].detach(),
 """
 
 EQUIVALENT = """
+value[:len(x)].detach() -> value[:len(x)]
+    the numbers are the same
 """
 
 
