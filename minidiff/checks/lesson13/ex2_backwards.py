@@ -1,0 +1,106 @@
+"""13.2 time backwards: a step of the reverse SDE, or of the ODE."""
+
+import torch
+
+from minidiff.checks import Case
+from minidiff.checks.parts import uniform
+
+
+def cases(g):
+    def case(share, *shape, dtype=torch.float64):
+        x, x0, z = (m * torch.randn(shape, generator=g, dtype=dtype) for m in (1.5, 1.5, 1.0))
+        t = uniform(g, 0.5, 0.9)
+        rates = [
+            torch.tensor(uniform(g, *span)).double() for span in ((0.3, 0.8), (0.9, 1.6), (-1.4, -0.5), (0.4, 1.5))
+        ]
+        return Case("reverse_step", (x, x0, t, t - uniform(g, 0.05, 0.3), rates, share, z))
+
+    return [
+        case(uniform(g, 0.3, 0.7), 2, 3, 4),
+        case(uniform(g, 1.3, 1.7), 5, 2),
+        case(1.0, 3, 2, 4, 5, dtype=torch.float32),
+        case(0.0, 4, 3),
+        case(1, 3, 2),
+    ]
+
+
+HINTS = """
+Five numbers first: f and g squared from the rates, by the two formulas of the text; then the score; then the bracket.
+
+The step in time is s minus t, a negative number. It multiplies the bracket.
+
+The noise: g has to be multiplied by the root of the step's length, t minus s, for variances add up over time. The share
+multiplies it, too; in the bracket the square of the share stands.
+"""
+
+MISTAKES = r"""
+return x + (s - t) * drift -> return x + (t - s) * drift
+    The drift pushes forwards in time: s is earlier, so the step is negative.
+* (g2 * (t - s)).sqrt() * z -> * g2.sqrt() * (t - s) * z
+    The noise grows with the length of the step. Its variance does: take the root of the length.
+* (g2 * (t - s)).sqrt() * z -> * g2 * (t - s) * z
+    The noise is multiplied by its variance: a standard deviation belongs there.
+* (g2 * (t - s)).sqrt() * z -> * g2 * (t - s) ** 0.5 * z
+    The noise is multiplied by g squared: g belongs there.
+* (g2 * (t - s)).sqrt() * z -> * g2.sqrt() * z
+    The noise does not depend on the length of the step: a step half as long gets noise of half the variance.
++ share * (g2 * (t - s)).sqrt() * z -> + (g2 * (t - s)).sqrt() * z
+    The share does not reach the noise: at a share of 0 there must be none.
++ share * (g2 * (t - s)).sqrt() * z -> + share**2 * (g2 * (t - s)).sqrt() * z
+    The noise is multiplied by the square of the share: the square stands in the bracket, the share itself at the noise.
++ share * (g2 * (t - s)).sqrt() * z ->
+    There is no fresh noise: your step is right for the ODE's place, but has the drift of the share.
+(1 + share**2) / 2 * g2 -> g2
+    The score gets the factor of the reverse SDE, whatever the share is.
+(1 + share**2) / 2 * g2 -> g2 / 2
+    The score gets the factor of the ODE, whatever the share is: fresh noise has to be paid for by more score.
+(1 + share**2) / 2 * g2 -> (1 + share) / 2 * g2
+    In the bracket the share is to be squared.
+(1 + share**2) / 2 * g2 -> (1 + share**2) * g2
+    The score's factor is twice as large as it should be: at a share of 0 half of g squared is asked for.
+(1 + share**2) / 2 * g2 -> share**2 * g2 / 2
+    Without dice your score has no weight at all: the 1 in the factor is what is left at a share of 0.
+(1 + share**2) / 2 * g2 -> (1 + share**2) / 2 * g2.sqrt()
+    The score is multiplied by g: its square belongs there.
+drift = f * x - (1 + share**2) / 2 * g2 * score -> drift = f * x + (1 + share**2) / 2 * g2 * score
+    Your walk goes away from the data. The score points to them, and with the minus of the bracket and the negative step
+    it pulls there.
+drift = f * x - (1 + share**2) / 2 * g2 * score -> drift = f - (1 + share**2) / 2 * g2 * score
+    The drift forgets x: f is a factor.
+drift = f * x - (1 + share**2) / 2 * g2 * score -> drift = -(1 + share**2) / 2 * g2 * score
+    The part with f is missing: it undoes how noising has shrunk the data.
+score = (alpha * x0 - x) / sigma**2 -> score = (alpha * x0 - x) / sigma
+    Your score is minus eps: one more division by sigma makes it a score.
+score = (alpha * x0 - x) / sigma**2 -> score = (x0 - x) / sigma**2
+    The score measures from x_0: on the line the data are scaled by alpha.
+f = d_alpha / alpha -> f = d_alpha
+    f is the derivative of alpha, without the division by alpha: it is how fast the data shrink, relative to what is
+    left of them.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * sigma * d_sigma
+    g squared has lost its second part: while noise comes in, f shrinks what is already there.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = (2 * sigma * (d_sigma + f * sigma)).abs()
+    In g squared a sign is wrong: f is negative, so minus f adds to it.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = sigma * (d_sigma - f * sigma)
+    g squared is half of what it should be: the derivative of sigma squared has a 2.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * (d_sigma - f * sigma)
+    In g squared the outer sigma is missing: the derivative of sigma squared is 2 sigma times that of sigma.
+alpha, sigma, d_alpha, d_sigma = rates -> alpha, d_alpha, sigma, d_sigma = rates && (g2 * (t - s)).sqrt() -> (g2 * (t - s)).abs().sqrt()
+    You unpack the rates in another order: first both levels, then both derivatives.
+"""
+
+RIGHT = r"""
+score = (alpha * x0 - x) / sigma**2 -> eps = (x - alpha * x0) / sigma\n    score = -eps / sigma
+drift = f * x - (1 + share**2) / 2 * g2 * score -> drift = d_alpha * x0 + d_sigma * (x - alpha * x0) / sigma - share**2 / 2 * g2 * score
+share * (g2 * (t - s)).sqrt() * z -> share * g2.sqrt() * abs(s - t) ** 0.5 * z
+"""
+
+WRONG = r"""
+share * (g2 * (t - s)).sqrt() * z -> share * (g2 * (t - s)).sqrt() * torch.randn_like(x)
+return x + (s - t) * drift -> return (s - t) * drift
+return x + (s - t) * drift -> return x - t * drift
+f = d_alpha / alpha -> f = d_sigma / sigma
+score = (alpha * x0 - x) / sigma**2 -> score = (alpha * x0 - x) / (1 - alpha**2)
+score = (alpha * x0 - x) / sigma**2 -> score = x0 - x
+"""
+
+EQUIVALENT = ""
