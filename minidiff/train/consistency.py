@@ -16,7 +16,7 @@ from minidiff.unet import UNet
 
 
 class ConsistencyObjective(UNetObjective):
-    """Few-step drawing: |f(x_t, t) - f(x_s, s)|, s the time before t of `times`, x_s where the guided teacher's DDIM
+    """Few-step drawing: |f(x_t, t) - f(x_s, s)|, s the time after t in `grid`, x_s where the guided teacher's DDIM
     leads from x_t; f is the U-Net's guess of x_0. Song et al. 2023 (arXiv:2303.01469) eq. 7.
 
     The model begins as the teacher, without whose guidance it learns to do: one call a step. As Song and Dhariwal 2023
