@@ -17,8 +17,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 
 from minidiff import data
+from minidiff.answers import PLACES
 from minidiff.checks import exercises
-from minidiff.lesson import SCALES, lesson
+from minidiff.lesson import PARTS, SCALES, lesson, overview
 from minidiff.show import strip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,6 +74,18 @@ def test_a_scale_that_is_none_is_named(minutes, monkeypatch):
     monkeypatch.setenv("MINIDIFF_SCALE", "huge")
     with pytest.raises(ValueError, match="got MINIDIFF_SCALE=huge, expected one of laptop, colab, gpu, test"):
         lesson(**minutes)
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+def test_the_overview_lights_what_a_lesson_builds(number, monkeypatch):
+    """In the parts that `minidiff.yours()` has, and on a ground of its own: readable on a dark page."""
+    shown = {}
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.update(data))
+    overview(number)
+    lit = shown["text/plain"].split("this lesson builds: ")[1].split(", ")
+    assert list(PARTS) == list(PLACES) and set(lit) <= set(PLACES)
+    assert shown["text/html"].count("background:#009E73") == len(lit) >= 1
+    assert "background:white;color:black" in shown["text/html"].split(">")[0]
 
 
 def code_of(path):
