@@ -1,4 +1,4 @@
-"""How a lesson begins: where it computes, how much it does there, how long that takes, and what of the whole it builds."""
+"""How a lesson begins: where it computes, how much it does there, how long that takes, what of the whole it builds."""
 
 import os
 import sys
@@ -55,7 +55,7 @@ def overview(number: int) -> None:
     from IPython.display import display
 
     lit = [title for title, (_, lessons) in PARTS.items() if number in lessons]
-    styles = {True: "background:#009E73;color:white", False: "background:#F3F3F3;color:black"}
+    styles = {True: "background:#00734F;color:white", False: "background:#F3F3F3;color:black"}
     parts = [
         f'<div style="{styles[title in lit]};border-radius:4px;padding:3px 7px"><b>{title}</b><br>{what}</div>'
         for title, (what, _) in PARTS.items()

@@ -84,7 +84,7 @@ def test_the_overview_lights_what_a_lesson_builds(number, monkeypatch):
     overview(number)
     lit = shown["text/plain"].split("this lesson builds: ")[1].split(", ")
     assert list(PARTS) == list(PLACES) and set(lit) <= set(PLACES)
-    assert shown["text/html"].count("background:#009E73") == len(lit) >= 1
+    assert shown["text/html"].count("background:#00734F") == len(lit) >= 1
     assert "background:white;color:black" in shown["text/html"].split(">")[0]
 
 
