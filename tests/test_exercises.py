@@ -187,7 +187,12 @@ def test_drift_is_seen_and_mended(tmp_path, monkeypatch, capsys):
     notebook.cells[1].source += "\n"
     nbformat.write(notebook, solution)
     assert tools.main(["--check"]) == 1
-    assert "code changed since it was run" in capsys.readouterr().out
+    assert "code or weights changed since it was run" in capsys.readouterr().out
+    notebook.cells[1].source = notebook.cells[1].source.removesuffix("\n")
+    for was, wrong in ((tools.weights_hash("judge.safetensors"), 0), ("of other weights", 1)):
+        notebook.metadata.minidiff["weights"] = {"judge.safetensors": was}
+        nbformat.write(notebook, solution)
+        assert tools.main(["--check"]) == wrong
 
 
 def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, monkeypatch, capsys):
@@ -213,7 +218,7 @@ def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, mon
     nbformat.write(notebook, path)
     capsys.readouterr()
     assert tools.main(["--no-run"]) == 0 and tools.main(["--check"]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "notebooks/00_start_here.ipynb: code changed since it was run"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("notebooks/00_start_here.ipynb: code or weights changed")
     shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", path)
     assert all(path.read_bytes() == (ROOT / path.relative_to(tmp_path)).read_bytes() for path in tmp_path.glob("*s/*"))
 

@@ -1,8 +1,9 @@
 """Run notebooks in place, leave nothing in them that changes from one run to the next, and make the exercises.
 
-python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code changed since they were
-                                     last run, records what that cost in notebooks/README.md, and writes exercises/
-                                     from solutions/, but leaves those that somebody has begun to solve
+python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code, or a weight file that
+                                     they read, changed since they were last run, records what that cost in
+                                     notebooks/README.md, and writes exercises/ from solutions/, but leaves those that
+                                     somebody has begun to solve
 python tools/notebooks.py 00 03      runs those whose name starts so, changed or not, and writes exercises/
 python tools/notebooks.py --no-run   runs none, and does the rest
 python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
@@ -15,11 +16,13 @@ import ast
 import base64
 import hashlib
 import io
+import json
 import os
 import re
 import sys
 import time
 import tomllib
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,18 +31,31 @@ import torch
 from PIL import Image, ImageChops
 
 ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "minidiff" / "weights"
 os.environ["MINIDIFF_HOME"] = ""  # the solutions that pass here are nobody's own answers
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 TITLE = re.compile(r"\A(# .*\n)(?:\n\[Open in Colab\]\(.*\)\n)?")
 FOLDED = re.compile(r"\A# @title .*\n")
 SOURCE = re.compile(r'(?<="MINIDIFF_SOURCE", ")[^"]*')
 COSTS = re.compile(r"(<!-- costs -->\n).*(<!-- end -->)", re.DOTALL)
-PEAK = """
+WATCH = """
+def watch(files):
+    files.opened, safe_open = set(), files.safe_open
+    files.safe_open = lambda path, *rest: files.opened.add(str(path)) or safe_open(path, *rest)
+
+import minidiff.convert.files
+watch(minidiff.convert.files)
+del watch, minidiff
+"""
+TELL = """
+import json, sys
+from minidiff.convert.files import opened
 try:
-    import resource, sys
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10))
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 except ModuleNotFoundError:  # Windows
-    print(0)
+    peak = 0
+print(json.dumps([peak, sorted(opened)]))
 """
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.MULTILINE | re.DOTALL)
@@ -58,7 +74,17 @@ def code_hash(notebook):
 
 
 def is_stale(notebook):
-    return notebook.metadata.get("minidiff", {}).get("executed") != code_hash(notebook)
+    """Whether its code, or a weight file that it read, is another than when it was last run."""
+    about = notebook.metadata.get("minidiff", {})
+    same = all(weights_hash(name) == was for name, was in about.get("weights", {}).items())
+    return about.get("executed") != code_hash(notebook) or not same
+
+
+@cache
+def weights_hash(name):
+    """Of a weight file, by its path below minidiff/weights; None if there is none."""
+    path = WEIGHTS / name
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else None
 
 
 def settled(notebook, path):
@@ -166,6 +192,15 @@ def write(notebook, path):
     os.replace(partial, path)
 
 
+def ask(client, source):
+    """What code prints that the kernel runs beside the notebook's cells; it is not counted among them."""
+    cell = nbformat.v4.new_code_cell(source)
+    client.nb.cells.append(cell)
+    client.execute_cell(cell, len(client.nb.cells) - 1, store_history=False)
+    client.nb.cells.pop()
+    return "".join(output.text for output in cell.outputs)
+
+
 def run(path):
     from nbclient import NotebookClient
 
@@ -174,15 +209,16 @@ def run(path):
         notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
     with client.setup_kernel():
+        ask(client, WATCH)
         for i, cell in enumerate(notebook.cells):
             client.execute_cell(cell, i)
-        seconds, peak = round(time.perf_counter() - start), nbformat.v4.new_code_cell(PEAK)
-        notebook.cells.append(peak)
-        client.execute_cell(peak, len(notebook.cells) - 1)
-        notebook.cells.pop()
+        seconds = round(time.perf_counter() - start)
+        peak, read_files = json.loads(ask(client, TELL))
     normalise(notebook)
-    cost = {"seconds": seconds, "peak_mib": int(peak.outputs[0].text), "cores": torch.get_num_threads()}
-    notebook.metadata.minidiff = {"executed": code_hash(notebook), **cost}
+    names = [Path(each).relative_to(WEIGHTS).as_posix() for each in read_files if WEIGHTS in Path(each).parents]
+    cost = {"seconds": seconds, "peak_mib": peak, "cores": torch.get_num_threads()}
+    made_from = {"executed": code_hash(notebook), "weights": {name: weights_hash(name) for name in sorted(names)}}
+    notebook.metadata.minidiff = made_from | cost
     write(notebook, path)
     print(f"{seconds} s, {cost['peak_mib']:,} MiB")
 
@@ -221,7 +257,8 @@ def main(arguments):
     paths = [path for folder in ("notebooks", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))]
     readme = ROOT / "notebooks" / "README.md"
     if arguments == ["--check"]:
-        wrong = [f"{path.relative_to(ROOT)}: code changed since it was run" for path in paths if is_stale(read(path))]
+        changed = [path for path in paths if is_stale(read(path))]
+        wrong = [f"{path.relative_to(ROOT)}: code or weights changed since it was run" for path in changed]
         wrong += [
             f"{path.relative_to(ROOT)}: not what its tags and the address in pyproject.toml give"
             for path, _ in unsettled(paths)
