@@ -1,7 +1,6 @@
 """What is known to be right or wrong is judged so by the checks, and the exercise notebooks do what they should."""
 
 import ast
-import importlib.util
 import json
 import re
 import shutil
@@ -12,19 +11,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from tool import tool
 
 from minidiff import cli
 from minidiff.checks import exercises, grading
 
 ROOT = Path(__file__).resolve().parent.parent
 UNTOUCHED = sorted((ROOT / "exercises").glob("*.ipynb"))
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_tool", ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 checks = tool("checks")

@@ -38,6 +38,7 @@ TITLE = re.compile(r"\A(# .*\n)(?:\n\[Open in Colab\]\(.*\)\n)?")
 FOLDED = re.compile(r"\A# @title .*\n")
 SOURCE = re.compile(r'(?<="MINIDIFF_SOURCE", ")[^"]*')
 COSTS = re.compile(r"(<!-- costs -->\n).*(<!-- end -->)", re.DOTALL)
+LAPTOP_MS = 150  # for 16 pictures once through the U-Net, on the computer that the budgets are meant for
 WATCH = """
 def watch(files):
     files.opened, safe_open = set(), files.safe_open
@@ -48,14 +49,21 @@ watch(minidiff.convert.files)
 del watch, minidiff
 """
 TELL = """
-import json, sys
+import json, sys, time, torch
 from minidiff.convert.files import opened
+from minidiff.unet import UNet
 try:
     import resource
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 except ModuleNotFoundError:  # Windows
     peak = 0
-print(json.dumps([peak, sorted(opened)]))
+with torch.no_grad():
+    unet, inputs, times = UNet().eval(), (torch.zeros(16, 4, 16, 16), 500, torch.zeros(16, 24, 128)), []
+    for _ in range(8):
+        start = time.perf_counter()
+        unet(*inputs)
+        times.append(time.perf_counter() - start)
+print(json.dumps([peak, round(1000 * min(times)), sorted(opened)]))
 """
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.MULTILINE | re.DOTALL)
@@ -213,22 +221,28 @@ def run(path):
         for i, cell in enumerate(notebook.cells):
             client.execute_cell(cell, i)
         seconds = round(time.perf_counter() - start)
-        peak, read_files = json.loads(ask(client, TELL))
+        peak, call, read_files = json.loads(ask(client, TELL))
     normalise(notebook)
     names = [Path(each).relative_to(WEIGHTS).as_posix() for each in read_files if WEIGHTS in Path(each).parents]
-    cost = {"seconds": seconds, "peak_mib": peak, "cores": torch.get_num_threads()}
+    cost = {"seconds": seconds, "peak_mib": peak, "cores": torch.get_num_threads(), "call_ms": call}
     made_from = {"executed": code_hash(notebook), "weights": {name: weights_hash(name) for name in sorted(names)}}
     notebook.metadata.minidiff = made_from | cost
     write(notebook, path)
     print(f"{seconds} s, {cost['peak_mib']:,} MiB")
 
 
+def seconds_on_laptop(about):
+    """How long the run would have taken at LAPTOP_MS; as it was, if its machine's pace was not kept."""
+    return about["seconds"] * LAPTOP_MS / about.get("call_ms", LAPTOP_MS)
+
+
 def costs(paths):
     """notebooks/README.md with the seconds and the peak memory of each notebook's last run."""
-    lines = ["| notebook | seconds | peak memory, MiB | cores |", "|---|---|---|---|"]
+    lines = ["| notebook | seconds | peak memory, MiB | cores | U-Net, ms |", "|---|---|---|---|---|"]
+    names = ("seconds", "peak_mib", "cores", "call_ms")
     for path in paths:
         about = read(path).metadata.get("minidiff", {})
-        numbers = " | ".join(f"{about[name]:,}" if name in about else "" for name in ("seconds", "peak_mib", "cores"))
+        numbers = " | ".join(f"{about[name]:,}" if name in about else "" for name in names)
         lines.append(f"| {path.relative_to(ROOT).as_posix()} | {numbers} |")
     text = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
     return COSTS.sub(lambda place: place[1] + "\n".join([*lines, ""]) + place[2], text)
