@@ -188,6 +188,18 @@ def test_drift_is_seen_and_mended(tmp_path, monkeypatch, capsys):
         assert tools.main(["--check"]) == wrong
 
 
+def test_the_place_of_an_exercise_is_a_heading_of_its_lesson():
+    """Where the solution says that it belongs to "..." in a lesson, written before the reader unfolds it there."""
+    place = re.compile(r'In \[lesson \d+\]\(\.\./notebooks/(.*?)\) this belongs to "(.*)": write it')
+    found = 0
+    for path in sorted((ROOT / "solutions").glob("*.ipynb")):
+        for name, heading in place.findall("\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)):
+            lesson = "\n".join(cell.source for cell in nbformat.read(ROOT / "notebooks" / name, as_version=4).cells)
+            headings, found = re.findall(r"^#+ (.*)$", lesson, re.MULTILINE), found + 1
+            assert any(each.startswith(heading) for each in headings), f"{path.name}: {heading}, of {headings}"
+    assert found > 15
+
+
 def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, monkeypatch, capsys):
     tools = tool("notebooks")
     monkeypatch.setattr(tools, "ROOT", tmp_path)
