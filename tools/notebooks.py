@@ -2,8 +2,8 @@
 
 python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code, or a weight file that
                                      they read, changed since they were last run, records what that cost in
-                                     notebooks/README.md, and writes exercises/ from solutions/, but leaves those that
-                                     somebody has begun to solve
+                                     notebooks/README.md and INSTRUCTORS.md, and writes exercises/ from solutions/, but
+                                     leaves those that somebody has begun to solve
 python tools/notebooks.py 00 03      runs those whose name starts so, changed or not, and writes exercises/
 python tools/notebooks.py --no-run   runs none, and does the rest
 python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
@@ -38,7 +38,7 @@ TITLE = re.compile(r"\A(# .*\n)(?:\n\[Open in Colab\]\(.*\)\n)?")
 FOLDED = re.compile(r"\A# @title .*\n")
 SOURCE = re.compile(r'(?<="MINIDIFF_SOURCE", ")[^"]*')
 COSTS = re.compile(r"(<!-- costs -->\n).*(<!-- end -->)", re.DOTALL)
-LAPTOP_MS = 150  # for 16 pictures once through the U-Net, on the computer that the budgets are meant for
+LAPTOP_MS = 150  # for 16 pictures once through the U-Net, on one core of what the budgets are meant for
 WATCH = """
 def watch(files):
     files.opened, safe_open = set(), files.safe_open
@@ -57,6 +57,7 @@ try:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 except ModuleNotFoundError:  # Windows
     peak = 0
+torch.set_num_threads(1)
 with torch.no_grad():
     unet, inputs, times = UNet().eval(), (torch.zeros(16, 4, 16, 16), 500, torch.zeros(16, 24, 128)), []
     for _ in range(8):
@@ -237,15 +238,42 @@ def seconds_on_laptop(about):
 
 
 def costs(paths):
-    """notebooks/README.md with the seconds and the peak memory of each notebook's last run."""
+    """A row for each notebook: the seconds and the peak memory of its last run."""
     lines = ["| notebook | seconds | peak memory, MiB | cores | U-Net, ms |", "|---|---|---|---|---|"]
     names = ("seconds", "peak_mib", "cores", "call_ms")
     for path in paths:
         about = read(path).metadata.get("minidiff", {})
         numbers = " | ".join(f"{about[name]:,}" if name in about else "" for name in names)
         lines.append(f"| {path.relative_to(ROOT).as_posix()} | {numbers} |")
-    text = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
-    return COSTS.sub(lambda place: place[1] + "\n".join([*lines, ""]) + place[2], text)
+    return lines
+
+
+def lengths(paths):
+    """A row for each lesson: how long it is, how long it runs at a laptop's pace, and how long that takes a reader."""
+    lines = ["| lesson | words | lines of code | cells run, minutes | alone, minutes | peak memory, GB |"]
+    lines.append("|---|---|---|---|---|---|")
+    for path in paths:
+        notebook = read(path)
+        if path.parent.name != "notebooks" or "minidiff" not in notebook.metadata:
+            continue
+        title, about = (
+            notebook.cells[0].source.splitlines()[0].lstrip("# ").replace(" · ", " "),
+            notebook.metadata.minidiff,
+        )
+        words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+        code = sum(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code")
+        minutes = seconds_on_laptop(about) / 60
+        alone = 5 * round((words / 200 + code / 30 + minutes) / 5)
+        sizes = f"{round(words, -2):,} | {round(code, -1)} | {minutes:.1f} | {alone} | {about['peak_mib'] / 954:.1f}"
+        lines.append(f"| {title} | {sizes} |")
+    return lines
+
+
+def tables(paths):
+    """Pairs of a page's path and its text with the table that follows from the notebooks."""
+    for name, table in {"notebooks/README.md": costs, "INSTRUCTORS.md": lengths}.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        yield ROOT / name, COSTS.sub(lambda place: place[1] + "\n".join([*table(paths), ""]) + place[2], text)  # noqa: B023
 
 
 def unsettled(paths):
@@ -269,7 +297,6 @@ def drifted():
 
 def main(arguments):
     paths = [path for folder in ("notebooks", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))]
-    readme = ROOT / "notebooks" / "README.md"
     if arguments == ["--check"]:
         changed = [path for path in paths if is_stale(read(path))]
         wrong = [f"{path.relative_to(ROOT)}: code or weights changed since it was run" for path in changed]
@@ -278,8 +305,9 @@ def main(arguments):
             for path, _ in unsettled(paths)
         ]
         wrong += [f"{path.relative_to(ROOT)}: is not what solutions/ gives" for path, _ in drifted()]
-        if costs(paths) != readme.read_text(encoding="utf-8"):
-            wrong.append("notebooks/README.md: is not what the notebooks record")
+        for path, text in tables(paths):
+            if text != path.read_text(encoding="utf-8"):
+                wrong.append(f"{path.relative_to(ROOT)}: is not what the notebooks record")
         print("\n".join(wrong) or "nothing is stale")
         return bool(wrong)
     for path, notebook in unsettled(paths):
@@ -289,7 +317,8 @@ def main(arguments):
         if path.name.startswith(tuple(arguments)) if arguments else is_stale(read(path)):
             print(path.relative_to(ROOT), end=" ", flush=True)
             run(path)
-    readme.write_text(costs(paths), encoding="utf-8")
+    for path, text in tables(paths):
+        path.write_text(text, encoding="utf-8")
     left = 0
     for path, notebook in drifted():
         if path.exists() and holds_answers(path):
