@@ -43,6 +43,7 @@ class FluxConfig:
     pooled_projection_dim: int = 128
     guidance_embeds: bool = False  # True: it is told the guidance that it was distilled from, as FLUX.1 dev
     axes_dims_rope: tuple[int, ...] = (16, 16, 16)  # channels of a head that turn with each axis of a place
+    sample_size: int = 128  # height and width of the latents if nobody says, as in diffusers: no file has it
 
     def __post_init__(self):
         if (got := sum(self.axes_dims_rope)) != self.attention_head_dim:
