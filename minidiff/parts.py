@@ -16,7 +16,7 @@ from minidiff.arguments import named
 from minidiff.clip import CLIP, CLIPText, CLIPTextProjected
 from minidiff.convert import WeightsError, load
 from minidiff.dit import Flux, MMDiT
-from minidiff.prompts import Words, WordsAndGuidance, WordsAndSizes, WordsOfThree
+from minidiff.prompts import WordsAndGuidance, WordsAndSizes, WordsOfThree
 from minidiff.t5 import T5, T5Tokenizer
 from minidiff.tokenizer import Tokenizer
 from minidiff.unet import UNet
@@ -83,7 +83,7 @@ def from_diffusers(
         read = WordsAndGuidance(*readers, unet.config.guidance_embeds)
     else:
         unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
-        read = WordsAndSizes(readers, options.zeros, options.sizes == 5) if options.sizes else Words(*readers[0])
+        read = WordsAndSizes(readers, options.zeros, options.sizes == 5) if options.sizes else None
     parts = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": encoders[0], "tokenizer": tokenizers[0]}
     return parts | {
         "scheduler_config": scheduler, "sampler": sampler, "device": device if offload else None, "read": read

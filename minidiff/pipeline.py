@@ -55,7 +55,7 @@ class StableDiffusion(Adaptable):
         read: Callable | None = None,
         device: torch.device | None = None,
     ):
-        """The parts. `words` are those the text was taught, if known. `sampler` draws where a call names none.
+        """The parts; `unet` is the network, in SD 3 and FLUX a transformer. `words` are those the text was taught, if known. `sampler` draws where a call names none.
 
         `read` is how prompts are read, one of minidiff.prompts; if none, by `text` and `tokenizer`. `device` is where
         to compute, if not where the U-Net is.
@@ -93,7 +93,7 @@ class StableDiffusion(Adaptable):
         dtype: torch.dtype = torch.float32,
         offload: bool = False,
     ) -> "StableDiffusion":
-        """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5, 2.1, XL or Turbo.
+        """What `save_pretrained` of diffusers wrote: a folder of Stable Diffusion 1, 2, XL, Turbo, 3, 3.5 or of FLUX.1.
 
         Or one .safetensors file with all weights by the original code's names, as most community models are: sizes,
         tokenizer and scheduler are then those of `config`, a folder for the same model, as in `from_single_file` there.
@@ -103,7 +103,7 @@ class StableDiffusion(Adaptable):
         `from_pretrained(folder, scheduler=...)` does there. WeightsError, in one line and before any weight is read,
         for what is missing or not implemented.
 
-        `dtype` is the precision of U-Net and text encoders: float32, float16 or bfloat16; the VAE keeps single
+        `dtype` is the precision of network and text encoders: float32, float16 or bfloat16; the VAE keeps single
         precision, as its activations overflow float16. With `offload`, a part is on the device only while it works, and
         in the memory of the CPU otherwise; the last one stays until another comes.
         """
@@ -112,7 +112,7 @@ class StableDiffusion(Adaptable):
     def to_diffusers(self, folder: str | Path) -> None:
         """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures.
 
-        WeightsError for SDXL.
+        WeightsError for SDXL, SD 3 and FLUX.
         """
         parts.to_diffusers(self, Path(folder))
 
@@ -143,10 +143,11 @@ class StableDiffusion(Adaptable):
     ) -> list[Image.Image] | Trace:
         """One picture a prompt.
 
-        guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`
+        guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`; FLUX.1 dev is
+                   told it, schnell ignores it, and both are guided so by a negative prompt: `prompts.WordsAndGuidance`
         sampler    a function like those of minidiff.sample; if none, ddim, or the one of the folder's scheduler
         seed       picture i starts from the noise of seed + i; or a seed for each. Same seed, same picture
-        height     in pixels, a multiple of 8, as is the width; if none, what the U-Net was trained at
+        height     in pixels, a multiple of 8, as is the width, of 16 in SD 3 and FLUX; if none, what it was trained at
         image      redraw this one, or one for each prompt, instead of drawing from nothing (Meng et al. 2022, SDEdit)
         strength   the share of the steps that are done on it, in (0, 1]: small keeps it, 1 all but forgets it
         mask       of the image, white (or True, or 1) is redrawn; all else is kept, pixel for pixel
@@ -157,7 +158,7 @@ class StableDiffusion(Adaptable):
         refiner    (pipeline, share): another one's U-Net, told the prompts in its way, draws that last share of time
         ip_image   what the picture shows, one or one for each prompt, through the IP-Adapter of `load_ip_adapter`
         ip_scale   how much that counts beside the prompt: 0 not at all
-        latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
+        latents    noise to start from instead, (B, 4 or 16, H / 8, W / 8); not with an image
         trace      return a Trace, whose .images the pictures are
 
         All of them combine; but `mask` and `margins` need an image, and `latents` go without one. Pictures may be of

@@ -1,7 +1,8 @@
 """SD 3, SD 3.5 and FLUX, on tiny random folders that diffusers wrote, against its own pipelines."""
 
 import json
-from functools import cache, partial
+from dataclasses import replace
+from functools import cache
 
 import diffusers
 import numpy as np
@@ -12,15 +13,14 @@ import torch
 import transformers
 from PIL import Image
 from test_full_pipelines import PROMPT, SCHEDULER, changed, randomised
-from test_sdxl import INDEX, MASK, NEGATIVE, Traveller, assert_equal, our_pipeline
+from test_sdxl import INDEX, MASK, NEGATIVE, assert_equal, our_pipeline
 
-from minidiff import arguments, convert, data, parts, prompts
-from minidiff.controlnet import ControlNet, ControlNetConfig
+from minidiff import convert, data
+from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError
 from minidiff.pipeline import StableDiffusion
 from minidiff.prompts import Sizes
 from minidiff.tokenizer import Tokenizer
-from minidiff.unet import UNetConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
@@ -40,13 +40,13 @@ def tiny_transformers(root):
     clip = transformers.CLIPTokenizer.from_pretrained(root / "tokens")
     other = transformers.CLIPTokenizer.from_pretrained(root / "tokens", pad_token="!")
     trainer = tokenizers.trainers.UnigramTrainer(
-        vocab_size=200, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
+        vocab_size=300, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
     )
     unigram = tokenizers.Tokenizer(tokenizers.models.Unigram())
     unigram.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
-    unigram.train_from_iterator(sorted(data.WORDS), trainer)
+    unigram.train_from_iterator([data.scene(i).caption for i in range(300)], trainer)
     vocab = [tuple(piece) for piece in json.loads(unigram.to_str())["model"]["vocab"]]
-    pieces = transformers.T5Tokenizer(vocab=vocab, extra_ids=0)
+    pieces = transformers.T5Tokenizer(vocab=vocab, extra_ids=100)
 
     sizes = dict(vocab_size=len(clip), num_hidden_layers=3, max_position_embeddings=24, eos_token_id=2,
         bos_token_id=0, pad_token_id=1)  # fmt: skip
@@ -89,7 +89,8 @@ def image():
 
 @cache  # the models of a folder are read once
 def their_pipeline(folder, kind):
-    pipe = getattr(diffusers, kind).from_pretrained(folder)
+    absent = [name for name, part in json.loads((folder / INDEX).read_text()).items() if part == [None, None]]
+    pipe = getattr(diffusers, kind).from_pretrained(folder, **dict.fromkeys(absent))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -173,7 +174,7 @@ def test_inpainting(root, image, name):
 def test_pixels(root, name):
     picture = theirs(root / name, output_type="np")[0]
     difference = np.asarray(ours(root / name).images[0]).astype(int) - (picture * 255).round().astype(int)
-    assert np.abs(difference).max() <= 1 and picture.std() > 0.1
+    assert np.abs(difference).max() <= 1 and picture.std() > 0.01
 
 
 def test_the_usual_size(root):
@@ -189,7 +190,9 @@ def test_half_precision_and_offload(root, name):
     assert {p.dtype for p in half.vae.parameters()} == {torch.float32}
     call = {"steps": 3, "guidance": 3.5, "seed": 7, "trace": True, "progress": False} | SIZE
     assert 0 < (half(PROMPT, **call).states[-1] - right).abs().max() <= 0.1 * right.abs().max()
-    assert torch.equal(StableDiffusion.from_diffusers(root / name, "cpu", offload=True)(PROMPT, **call).states[-1], right)
+    assert torch.equal(
+        StableDiffusion.from_diffusers(root / name, "cpu", offload=True)(PROMPT, **call).states[-1], right
+    )
 
 
 # Mistakes in how a prompt is read, a picture encoded, a time shifted: (pipe, monkeypatch) -> None
@@ -204,9 +207,9 @@ def read(change):
 
 
 def last_states(pipe, patch):
-    text = (pipe.read.encoders[0] if hasattr(pipe.read, "encoders") else pipe.read.clip)[0]
+    text = pipe.read.encoders[0][0]
     right = text.hidden_states
-    patch.setattr(text, "hidden_states", lambda ids: [*right(ids)[:-2], *right(ids)[-1:] * 2])
+    patch.setattr(text, "hidden_states", lambda ids: [right(ids)[-1]] * 2)
 
 
 def half_the_context(pipe, patch):
@@ -223,14 +226,12 @@ def shift(value):
 
 
 def no_shift(pipe, patch):
-    from dataclasses import replace
-
     patch.setattr(pipe.vae, "config", replace(pipe.vae.config, shift_factor=None))
 
 
 MISTAKES = {
     "sd3: the last states": ("sd3", last_states),
-    "sd3: T5 first": ("sd3", read(lambda states, pooled: (states.roll(-24, 1), pooled))),
+    "sd3: T5 left out": ("sd3", read(lambda states, pooled: (states[:, :24], pooled))),
     "sd3: the second CLIP pooled first": ("sd3", read(lambda states, pooled: (states, pooled.roll(20, -1)))),
     "sd3: padded at the left": (
         "sd3", read(lambda states, pooled: (torch.cat([states[:, :24].roll(8, -1), states[:, 24:]], 1), pooled))
@@ -255,7 +256,7 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_shows(root, image, mistake, monkeypatch):
     name, plant = MISTAKES[mistake]
-    call = {"image": image, "steps": 3, "strength": 0.9}
+    call = {"image": image, "steps": 3, "strength": 0.6}
     right = ours(root / name, **call).states[-1]
     plant(our_pipeline(root / name), monkeypatch)
     assert (ours(root / name, **call).states[-1] - right).abs().max() > 2e-4 * right.abs().max()
@@ -268,7 +269,9 @@ NET, VAE = "transformer/config.json", "vae/config.json"
 FLOW = {SCHEDULER: {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}}
 REFUSED = {
     "has no text_encoder_2 in its model_index.json": ("sd3", {INDEX: {"text_encoder_2": [None, None]}}),
-    "has the part text_encoder, CLIPTextModel of": ("sd3", {INDEX: {"text_encoder": ["transformers", "CLIPTextModel"]}}),
+    "has the part text_encoder, CLIPTextModel of": (
+        "sd3", {INDEX: {"text_encoder": ["transformers", "CLIPTextModel"]}}
+    ),
     "has the part image_encoder, SiglipVisionModel": (
         "sd3", {INDEX: {"image_encoder": ["transformers", "SiglipVisionModel"]}}
     ),
@@ -303,12 +306,12 @@ def test_refusals_come_in_one_line_and_before_any_weight(root, tmp_path, message
 
 def test_what_makes_no_sense_is_refused(root, tmp_path, image):
     sd3, dev = our_pipeline(root / "sd3"), our_pipeline(root / "dev")
-    controlnet = ControlNet(ControlNetConfig(UNetConfig())) if False else None
     for pipe in (sd3, dev):
         for call, message in (
             ({"height": 34, "width": 48}, "the picture is 48x34 pixels, expected multiples of 4"),
             ({"image": image.resize((50, 32))}, "the image is 50x32 pixels, expected multiples of 4"),
             ({"sizes": Sizes()} | SIZE, "got sizes, which this model is not told"),
+            ({"control": (ControlNet(), image, 1.0)} | SIZE, "is for another U-Net, in_channels 4: give one for 16"),
         ):
             with pytest.raises(ValueError, match=message):
                 pipe(PROMPT, progress=False, **call)

@@ -140,7 +140,7 @@ def check_fit(folder: str | Path, net, vae, *texts, sizes: int = 0) -> None:
     latents, clips = vae.latent_channels, [text for text in texts if hasattr(text, "hidden_size")]
     width = sum(clip.hidden_size for clip in clips)
     if hasattr(net, "joint_attention_dim"):
-        flux, t5 = hasattr(net, "guidance_embeds"), [text.d_model for text in texts if text not in clips]
+        flux, t5 = hasattr(net, "guidance_embeds"), [text.d_model for text in texts if hasattr(text, "d_model")]
         channels = 4 * latents if flux else latents
         pooled = clips[0].hidden_size if flux else sum(clip.projection_dim for clip in clips)
         # SD 3 pads the states of both CLIPs to those of T5, or to what it would be told if T5 were there
