@@ -55,10 +55,9 @@ class StableDiffusion(Adaptable):
         read: Callable | None = None,
         device: torch.device | None = None,
     ):
-        """The parts; `unet` is the network, in SD 3 and FLUX a transformer. `words` are those the text was taught, if known. `sampler` draws where a call names none.
-
-        `read` is how prompts are read, one of minidiff.prompts; if none, by `text` and `tokenizer`. `device` is where
-        to compute, if not where the U-Net is.
+        """The parts; `unet` is the network, a transformer in SD 3 and FLUX. `words` are those the text was taught, if
+        known. `sampler` draws where a call names none. `read` is how prompts are read, one of minidiff.prompts; if
+        none, by `text` and `tokenizer`. `device` is where to compute, if not where the network is.
 
         With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
         sampler, unless one is given.
