@@ -51,7 +51,6 @@ _HEUN = {"beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False, "clip_s
 _FLOW = {"num_train_timesteps": 1000, "shift": 1.0, "use_dynamic_shifting": False, "shift_terminal": None}
 _FLOW |= {"invert_sigmas": False, "stochastic_sampling": False, "time_shift_type": "exponential"}
 _FLOW |= {"base_shift": 0.5, "max_shift": 1.15, "base_image_seq_len": 256, "max_image_seq_len": 4096}
-_FLOW |= {"_even": False}  # none of theirs: FLUX's pipeline has it space times evenly down to 1 / steps
 SCHEDULERS = {
     "DDPMScheduler": (ddpm, _WHOLE | _CLIP | {"variance_type": "fixed_small"}),
     "DDIMScheduler": (ddim, _WHOLE | _CLIP | {"set_alpha_to_one": True}),
@@ -77,7 +76,6 @@ _MAY_BE = {
     "use_karras_sigmas": [False, True],
     ("FlowMatchEulerDiscreteScheduler", "use_karras_sigmas"): [False],
     ("FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting"): [False, True],
-    "_even": [False, True],
     "clip_sample": [False, True],
     ("DDIMScheduler", "clip_sample"): [False],  # theirs clips x_0 but keeps the eps of the unclipped one
     "skip_prk_steps": [True],
@@ -87,7 +85,7 @@ _MAY_BE = {
 }
 # These have an effect only together with options that are refused.
 _HARMLESS = {"dynamic_thresholding_ratio", "sample_max_value", "lower_order_final"}
-_HARMLESS |= {"euler_at_final", "flow_shift"}
+_HARMLESS |= {"euler_at_final", "flow_shift", "time_shift_type"}
 # Options of classes that are not ours (UniPC; LCM, TCD; SA-Solver; EDM; DPM-Solver SDE), which diffusers ignores in
 # ours, and one of 2022 that is gone. And two that are gone and have no effect at these values alone.
 _OTHERS = {"disable_corrector", "predict_x0", "solver_p", "original_inference_steps", "timestep_scaling"}
@@ -136,7 +134,8 @@ def scheduler(config: dict | str | Path, steps: int, patches: int | None = None)
         last = shift / (T + shift - 1)  # which is shifted twice
         if option["use_dynamic_shifting"]:
             if patches is None:
-                refuse("use_dynamic_shifting", "expected patches=, how many the picture has, or False")
+                expected = "expected patches=, how many the picture has, or False"
+                raise WeightsError(f"use_dynamic_shifting of {name} is True, {expected}")
             few, many = option["base_image_seq_len"], option["max_image_seq_len"]
             slope = (option["max_shift"] - option["base_shift"]) / (many - few)
             shift, last = math.exp(option["base_shift"] + slope * (patches - few)), 1 / T
@@ -280,4 +279,4 @@ def scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
         if not fine:
             got = f"{value!r}" if key in config else f"{value!r} by default"
             raise WeightsError(f"{key} of {name} is {got}, expected {expected}: set it so, or take another scheduler")
-    return name, options
+    return name, options | {"_even": config.get("_even", False)}  # none of theirs: times that FLUX's pipeline gives it
