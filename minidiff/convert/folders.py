@@ -38,20 +38,21 @@ PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says whic
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "scheduler": None,
 }
-T5_TOKENIZERS = ("T5Tokenizer", "T5TokenizerFast")
-FLOW = {name: PARTS[name] for name in ("vae", "tokenizer")} | {"scheduler": ("FlowMatchEulerDiscreteScheduler",)}
+SECOND = {"text_encoder_2": ("CLIPTextModelWithProjection",), "tokenizer_2": PARTS["tokenizer"]}
+T5, T5_TOKENIZERS = ("T5EncoderModel",), ("T5Tokenizer", "T5TokenizerFast")
+FLOW = {name: PARTS[name] for name in ("vae", "text_encoder", "tokenizer")}
+FLOW["scheduler"] = ("FlowMatchEulerDiscreteScheduler",)
 FAMILIES = {  # what the names of their pipelines begin with
-    "StableDiffusionXL": PARTS
-    | {"text_encoder_2": ("CLIPTextModelWithProjection",), "tokenizer_2": PARTS["tokenizer"]},
-    "StableDiffusion3": FLOW
-    | {"transformer": ("SD3Transformer2DModel",), "text_encoder": ("CLIPTextModelWithProjection",)}
-    | {"text_encoder_2": ("CLIPTextModelWithProjection",), "tokenizer_2": PARTS["tokenizer"]}
-    | {"text_encoder_3": ("T5EncoderModel",), "tokenizer_3": T5_TOKENIZERS},
-    "Flux": FLOW
-    | {"transformer": ("FluxTransformer2DModel",), "text_encoder": ("CLIPTextModel",)}
-    | {"text_encoder_2": ("T5EncoderModel",), "tokenizer_2": T5_TOKENIZERS},
+    "StableDiffusionXL": PARTS | SECOND,
+    "StableDiffusion3": FLOW | SECOND | {
+        "transformer": ("SD3Transformer2DModel",), "text_encoder": SECOND["text_encoder_2"],
+        "text_encoder_3": T5, "tokenizer_3": T5_TOKENIZERS,
+    },
+    "Flux": FLOW | {
+        "transformer": ("FluxTransformer2DModel",), "text_encoder_2": T5, "tokenizer_2": T5_TOKENIZERS
+    },
     "StableDiffusion": PARTS,
-}
+}  # fmt: skip
 # SDXL's refiner has the second text encoder alone, and SD 3 may do without T5
 OPTIONAL = {"StableDiffusionXL": ("text_encoder", "tokenizer"), "StableDiffusion3": ("text_encoder_3", "tokenizer_3")}
 # Parts that have no share in the picture, or are given as `control`.
