@@ -394,7 +394,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4f1a\nsize 343
 REFUSED = {
     "_class_name 'DDPMPipeline', expected StableDiffusionPipeline, ": {INDEX: {"_class_name": "DDPMPipeline"}},
     "has no text_encoder_2 in its model_index.json": {INDEX: {"_class_name": "StableDiffusionXLPipeline"}},
-    "_class_name 'FluxPipeline'": {INDEX: {"_class_name": "FluxPipeline"}},
+    "_class_name 'FluxKontextPipeline'": {INDEX: {"_class_name": "FluxKontextPipeline"}},
     "_class_name 'LatentConsistencyModelPipeline'": {INDEX: {"_class_name": "LatentConsistencyModelPipeline"}},
     r"_class_name \['mine', 'Pipe'\]": {INDEX: {"_class_name": ["mine", "Pipe"]}},
     "_class_name None": {INDEX: {"_class_name": None}},

@@ -24,12 +24,11 @@ PIPELINES = {
     "StableDiffusionXLControlNetPipeline": {},
     "StableDiffusionXLControlNetImg2ImgPipeline": {},
     "StableDiffusionXLControlNetInpaintPipeline": {},
-    "StableDiffusion3Pipeline": {"_even": False},
-    "StableDiffusion3Img2ImgPipeline": {"_even": False},
-    "StableDiffusion3InpaintPipeline": {"_even": False},
-    "FluxPipeline": {"_even": True},
-    "FluxImg2ImgPipeline": {"_even": True},
-    "FluxInpaintPipeline": {"_even": True},
+}
+FLOWS = {
+    f"{family}{what}Pipeline": {"_even": family == "Flux"}
+    for family in ("StableDiffusion3", "Flux")
+    for what in ("", "Img2Img", "Inpaint")
 }
 PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says which are ours
     "vae": ("AutoencoderKL",),
@@ -60,12 +59,12 @@ IGNORED = ("safety_checker", "feature_extractor", "controlnet")
 
 
 def read_kind(folder: str | Path) -> str:
-    """Which of PIPELINES a folder holds: the class that model_index.json names. WeightsError if it is another.
+    """Which of PIPELINES or FLOWS a folder holds: the class that model_index.json names. WeightsError if it is another.
 
     A model family is told by this name alone.
     """
     kind = _index(folder).get("_class_name")
-    if not isinstance(kind, str) or kind not in PIPELINES:
+    if not isinstance(kind, str) or kind not in PIPELINES | FLOWS:
         expected = "StableDiffusionPipeline, StableDiffusionXLPipeline, or Img2Img, Inpaint or ControlNet of them"
         expected += ", StableDiffusion3Pipeline, FluxPipeline, or Img2Img or Inpaint of them"
         raise WeightsError(f"{folder} is of _class_name {kind!r}, expected {expected}: use diffusers for it")
@@ -115,7 +114,7 @@ def read_scheduler(folder: str | Path, sampler: Callable | None = None) -> dict:
     """
     folder = Path(folder)
     config = read_json(folder / "scheduler" / "scheduler_config.json", "download it again")
-    config |= PIPELINES[read_kind(folder)] | {"_class_name": read_index(folder)["scheduler"][1]}
+    config |= (PIPELINES | FLOWS)[read_kind(folder)] | {"_class_name": read_index(folder)["scheduler"][1]}
     if sampler is not None:
         config = with_sampler(config, sampler)
     if error := _refusal(config):
