@@ -257,6 +257,8 @@ def main():
                 ),
             ),
             "Inpainting is compared where it draws: elsewhere ours are the image's own pixels, exactly.",
+            "Diffusers' StableDiffusion3InpaintPipeline decodes without the VAE's shift, unlike its others: there ours",
+            "differ in pixels, on purpose.",
             "",
             "## Refused, by name",
             "",
