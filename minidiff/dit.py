@@ -279,12 +279,11 @@ class Flux(DiT):
     """
 
     def __init__(self, config: FluxConfig = FluxConfig()):  # noqa: B008
-        out, heads, n = config.out_channels or config.in_channels, config.num_attention_heads, config.num_layers
+        out, heads, n = config.out_channels or config.in_channels, config.num_attention_heads, config.num_single_layers
         super().__init__(config, config.in_channels // 4, 2, out, config.guidance_embeds)
         self.x_embedder = nn.Linear(config.in_channels, self.dim)
-        self.transformer_blocks = nn.ModuleList(JointBlock(self.dim, heads) for _ in range(n))
-        singles = (SingleBlock(self.dim, heads) for _ in range(config.num_single_layers))
-        self.single_transformer_blocks = nn.ModuleList(singles)
+        self.transformer_blocks = nn.ModuleList(JointBlock(self.dim, heads) for _ in range(config.num_layers))
+        self.single_transformer_blocks = nn.ModuleList(SingleBlock(self.dim, heads) for _ in range(n))
 
     def forward(self, x: Tensor, t: Tensor, cond: tuple[Tensor, ...]) -> Tensor:
         x, context, temb = self.begin(x, t, cond)
