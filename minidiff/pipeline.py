@@ -241,7 +241,8 @@ class StableDiffusion(Adaptable):
             case _:
                 expected = f"(pipeline on {self.device}, share of the time)"
                 raise ValueError(f"refiner is {named(refiner)}, expected {expected}")
-        arguments.warn_of_words(prompts + negatives, self.tokenizer, self.words)
+        _, longest = getattr(self.read, "t5", None) or (None, self.tokenizer)  # T5 reads what CLIP cuts
+        arguments.warn_of_words(prompts + negatives, longest, self.words)
 
         # Words
         told = prompts, negatives, self.device, (height, width), sizes, guidance

@@ -135,8 +135,8 @@ class WordsOfThree:
 class WordsAndGuidance:
     """(T5's states, (B, 512, D), CLIP's pooled text, and the guidance if it is `told`): FLUX.1 dev, or schnell.
 
-    They draw without a negative prompt, as they were distilled. With one they are guided away from it as others are,
-    diffusers' true_cfg_scale, and dev is told its usual 3.5.
+    They draw without a negative prompt, as they were distilled. With one, even " ", they are guided away from it as
+    others are, diffusers' true_cfg_scale, and dev is told its usual 3.5.
     """
 
     def __init__(self, clip: tuple[CLIPText, Tokenizer], t5: tuple[T5, T5Tokenizer], told: bool):

@@ -12,6 +12,7 @@ import tokenizers
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import save
 from test_full_pipelines import PROMPT, SCHEDULER, changed, randomised
 from test_sdxl import INDEX, MASK, NEGATIVE, assert_equal, our_pipeline
 
@@ -148,6 +149,22 @@ def test_what_flux_is_told(root):
         assert (expected - plain[name]).abs().max() > 1e-3
 
 
+def test_a_negative_prompt_without_words_leads_flux_away_from_none(root):
+    expected = theirs(root / "dev", negative_prompt="", true_cfg_scale=2.5)
+    assert_equal(ours(root / "dev", negative_prompt=" ", guidance=2.5), expected)
+    assert (ours(root / "dev", negative_prompt="", guidance=3.5).states[-1] - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("name, fits, cut", [("sd3", 60, 300), ("dev", 120, 600), ("without_t5", 20, 30)])
+def test_a_warning_says_what_no_encoder_reads(root, name, fits, cut, recwarn):
+    def warned(words):
+        recwarn.clear()
+        our_pipeline(root / name).draw("fox " * words, height=32, width=48)
+        return [str(each.message) for each in recwarn if issubclass(each.category, UserWarning)]
+
+    assert warned(fits) == [] and "tokens: 'fox fox" in warned(cut)[0]
+
+
 def test_times_follow_the_size_in_sd3_too(root, tmp_path):
     shifted = changed(root / "sd3", tmp_path / "shifted", {SCHEDULER: DYNAMIC})
     trace = ours(shifted)
@@ -214,7 +231,7 @@ def last_states(pipe, patch):
 
 def half_the_context(pipe, patch):
     text, tokenizer = pipe.read.t5
-    patch.setattr(pipe.read, "t5", (text, lambda texts: tokenizer(texts)[:, : tokenizer.context // 2]))
+    patch.setattr(pipe.read, "t5", (lambda ids: text(ids[:, : tokenizer.context // 2]), tokenizer))
 
 
 def shift(value):
@@ -317,5 +334,13 @@ def test_what_makes_no_sense_is_refused(root, tmp_path, image):
                 pipe(PROMPT, progress=False, **call)
         with pytest.raises(WeightsError, match="an SD 3 or FLUX pipeline is not written as a whole"):
             pipe.to_diffusers(tmp_path)
+        (tmp_path / "word.safetensors").write_bytes(save({"fox": torch.ones(16)}))
+        for adapt in (
+            lambda pipe: pipe.load_lora(tmp_path / "lora.safetensors"),
+            lambda pipe: pipe.load_textual_inversion(tmp_path / "word.safetensors"),
+            lambda pipe: pipe.load_ip_adapter(tmp_path / "ip.safetensors", tmp_path),
+        ):
+            with pytest.raises(WeightsError, match="this model has no U-Net, but a (MMDiT|Flux): use diffusers"):
+                adapt(pipe)
     with pytest.raises(ValueError, match="x is 15x10 patches, this MMDiT takes at most 14"):
         sd3(PROMPT, progress=False, height=60, width=40)
