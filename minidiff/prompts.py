@@ -1,8 +1,8 @@
 """How prompts are read: what a network is told of them, its `cond`, and what guidance leads away from, its `uncond`.
 
-A reader is called with B prompts, B or 1 negative ones, the device, the picture's (height, width), `Sizes` or None,
-which only SDXL's takes, and the guidance, which FLUX is told; it gives (uncond, cond), in which first dimensions are B,
-or (None, cond) where nothing is led away from.
+A reader is called with (prompts, negatives, device, size, sizes, guidance): B texts, B or 1 negative ones, where to
+compute, the picture's (height, width), `Sizes` or None, which only SDXL's takes, and a number, which FLUX is told. It
+gives (uncond, cond), in which first dimensions are B, or (None, cond) where nothing is led away from.
 """
 
 from dataclasses import dataclass, replace
@@ -54,15 +54,7 @@ class Words:
     def __init__(self, text: CLIPText, tokenizer: Tokenizer):
         self.text, self.tokenizer = text, tokenizer
 
-    def __call__(
-        self,
-        prompts: list[str],
-        negatives: list[str],
-        device: torch.device,
-        size: tuple[int, int],
-        sizes: Sizes | None = None,
-        guidance: float = 1.0,
-    ) -> tuple[Cond, Cond]:
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=1.0) -> tuple[Cond, Cond]:
         refuse_sizes(sizes)
         ids = torch.cat([self.tokenizer(negatives).expand(len(prompts), -1), self.tokenizer(prompts)])
         return self.text(ids.to(device)).chunk(2)
@@ -79,15 +71,7 @@ class WordsAndSizes:
     def __init__(self, encoders: list[tuple[CLIPText, Tokenizer]], zeros: bool, scored: bool):
         self.encoders, self.zeros, self.scored = encoders, zeros, scored
 
-    def __call__(
-        self,
-        prompts: list[str],
-        negatives: list[str],
-        device: torch.device,
-        size: tuple[int, int],
-        sizes: Sizes | None = None,
-        guidance: float = 1.0,
-    ) -> tuple[Cond, Cond]:
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=1.0) -> tuple[Cond, Cond]:
         sizes = Sizes() if sizes is None else sizes
         if not isinstance(sizes, Sizes):
             raise ValueError(f"sizes are {named(sizes)}, expected prompts.Sizes(...)")
@@ -113,15 +97,7 @@ class WordsOfThree:
     def __init__(self, encoders: list[tuple[CLIPText, Tokenizer]], t5: tuple[T5, T5Tokenizer] | None, width: int):
         self.encoders, self.t5, self.width = encoders, t5, width
 
-    def __call__(
-        self,
-        prompts: list[str],
-        negatives: list[str],
-        device: torch.device,
-        size: tuple[int, int],
-        sizes: Sizes | None = None,
-        guidance: float = 1.0,
-    ) -> tuple[Cond, Cond]:
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=1.0) -> tuple[Cond, Cond]:
         refuse_sizes(sizes)
         texts = [*negatives * (len(prompts) // len(negatives)), *prompts]
         states, pooled = side_by_side(self.encoders, texts, device)
@@ -142,15 +118,7 @@ class WordsAndGuidance:
     def __init__(self, clip: tuple[CLIPText, Tokenizer], t5: tuple[T5, T5Tokenizer], told: bool):
         self.clip, self.t5, self.told = clip, t5, told
 
-    def __call__(
-        self,
-        prompts: list[str],
-        negatives: list[str],
-        device: torch.device,
-        size: tuple[int, int],
-        sizes: Sizes | None = None,
-        guidance: float = DISTILLED,
-    ) -> tuple[Cond, Cond]:
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=DISTILLED) -> tuple[Cond, Cond]:
         refuse_sizes(sizes)
         led, (text, tokenizer) = any(negatives), self.clip
         texts = [*negatives * (len(prompts) // len(negatives)), *prompts] if led else prompts

@@ -199,17 +199,25 @@ def test_the_usual_size(root):
     assert our_pipeline(root / "dev").unet.config.sample_size == 128
 
 
-@pytest.mark.parametrize("name", ["sd3", "dev"])
-def test_half_precision_and_offload(root, name):
+@pytest.mark.parametrize(
+    "name, parts", [("sd3", ["CLIPTextProjected"] * 2 + ["T5", "MMDiT"]), ("dev", ["T5", "CLIPText", "Flux"])]
+)
+def test_half_precision_and_offload(root, name, parts, monkeypatch):
     right = ours(root / name).states[-1]
     half = StableDiffusion.from_diffusers(root / name, "cpu", dtype=torch.bfloat16)
     assert {p.dtype for p in half.unet.parameters()} == {torch.bfloat16}
     assert {p.dtype for p in half.vae.parameters()} == {torch.float32}
     call = {"steps": 3, "guidance": 3.5, "seed": 7, "trace": True, "progress": False} | SIZE
     assert 0 < (half(PROMPT, **call).states[-1] - right).abs().max() <= 0.1 * right.abs().max()
-    assert torch.equal(
-        StableDiffusion.from_diffusers(root / name, "cpu", offload=True)(PROMPT, **call).states[-1], right
-    )
+    offloaded = StableDiffusion.from_diffusers(root / name, "cpu", offload=True)
+    move, came = torch.nn.Module.to, []
+
+    def to(model, where):
+        came.extend([type(model).__name__] if isinstance(where, torch.device) else [])
+        return move(model, where)
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    assert torch.equal(offloaded(PROMPT, **call).states[-1], right) and came == [*parts, "VAE"]
 
 
 # Mistakes in how a prompt is read, a picture encoded, a time shifted: (pipe, monkeypatch) -> None

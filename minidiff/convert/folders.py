@@ -11,25 +11,16 @@ from minidiff.convert.schedulers import scheduler, scheduler_options, with_sampl
 from minidiff.sample import SAMPLERS
 
 # The pipelines that are ours, and the options that each sets in its scheduler, whatever the file says.
+WHAT = ("", "Img2Img", "Inpaint")
 PIPELINES = {
     "StableDiffusionPipeline": {"steps_offset": 1, "clip_sample": False},
     "StableDiffusionImg2ImgPipeline": {"steps_offset": 1, "clip_sample": False},
     "StableDiffusionInpaintPipeline": {"steps_offset": 1, "skip_prk_steps": True},
-    "StableDiffusionControlNetPipeline": {},
-    "StableDiffusionControlNetImg2ImgPipeline": {},
-    "StableDiffusionControlNetInpaintPipeline": {},
-    "StableDiffusionXLPipeline": {},
-    "StableDiffusionXLImg2ImgPipeline": {},
-    "StableDiffusionXLInpaintPipeline": {},
-    "StableDiffusionXLControlNetPipeline": {},
-    "StableDiffusionXLControlNetImg2ImgPipeline": {},
-    "StableDiffusionXLControlNetInpaintPipeline": {},
 }
-FLOWS = {
-    f"{family}{what}Pipeline": {"_even": family == "Flux"}
-    for family in ("StableDiffusion3", "Flux")
-    for what in ("", "Img2Img", "Inpaint")
-}
+for family in ("StableDiffusionControlNet", "StableDiffusionXL", "StableDiffusionXLControlNet"):
+    PIPELINES |= {f"{family}{what}Pipeline": {} for what in WHAT}
+for family in ("StableDiffusion3", "Flux"):
+    PIPELINES |= {f"{family}{what}Pipeline": {"_even": family == "Flux"} for what in WHAT}
 PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says which are ours
     "vae": ("AutoencoderKL",),
     "unet": ("UNet2DConditionModel",),
@@ -59,12 +50,12 @@ IGNORED = ("safety_checker", "feature_extractor", "controlnet")
 
 
 def read_kind(folder: str | Path) -> str:
-    """Which of PIPELINES or FLOWS a folder holds: the class that model_index.json names. WeightsError if it is another.
+    """Which of PIPELINES a folder holds: the class that model_index.json names. WeightsError if it is another.
 
     A model family is told by this name alone.
     """
     kind = _index(folder).get("_class_name")
-    if not isinstance(kind, str) or kind not in PIPELINES | FLOWS:
+    if not isinstance(kind, str) or kind not in PIPELINES:
         expected = "StableDiffusionPipeline, StableDiffusionXLPipeline, or Img2Img, Inpaint or ControlNet of them"
         expected += ", StableDiffusion3Pipeline, FluxPipeline, or Img2Img or Inpaint of them"
         raise WeightsError(f"{folder} is of _class_name {kind!r}, expected {expected}: use diffusers for it")
@@ -114,7 +105,7 @@ def read_scheduler(folder: str | Path, sampler: Callable | None = None) -> dict:
     """
     folder = Path(folder)
     config = read_json(folder / "scheduler" / "scheduler_config.json", "download it again")
-    config |= (PIPELINES | FLOWS)[read_kind(folder)] | {"_class_name": read_index(folder)["scheduler"][1]}
+    config |= PIPELINES[read_kind(folder)] | {"_class_name": read_index(folder)["scheduler"][1]}
     if sampler is not None:
         config = with_sampler(config, sampler)
     if error := _refusal(config):
