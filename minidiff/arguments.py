@@ -226,8 +226,8 @@ def steps_before(share: float, schedule: Any, times: "Tensor") -> int:
     """
     if not (given := real(share, 0, 1)):
         raise ValueError(f"the refiner's share is {named(share)}, expected a number above 0, to 1")
-    steps = len(times) - 1
-    before = int((schedule.network_time(times[:-1]) >= round(given * schedule.T)).sum())
+    steps, most = len(times) - 1, max(schedule.T, schedule.network_time(schedule.T).item())  # of `Flow`, T is 1
+    before = int((schedule.network_time(times[:-1]) >= round(given * most)).sum())
     if not 0 < before < steps:
         raise ValueError(f"the refiner's share, {given}, leaves {before} of {steps} steps to the first: change it")
     return before

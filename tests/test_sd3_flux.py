@@ -194,6 +194,12 @@ def test_pixels(root, name):
     assert np.abs(difference).max() <= 1 and picture.std() > 0.01
 
 
+@pytest.mark.parametrize("name", ["sd3", "dev"])
+def test_another_of_the_family_draws_the_last_steps(root, name):
+    trace = ours(root / name, refiner=(our_pipeline(root / name), 0.5))
+    assert torch.equal(trace.states[-1], ours(root / name).states[-1])
+
+
 def test_the_usual_size(root):
     assert ours(root / "sd3", height=None, width=None).images[0].size == (20, 20)
     assert our_pipeline(root / "dev").unet.config.sample_size == 128
