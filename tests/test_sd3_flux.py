@@ -172,6 +172,19 @@ def test_times_follow_the_size_in_sd3_too(root, tmp_path):
     assert not torch.equal(trace.times, ours(shifted, height=32, width=32).times)
 
 
+def test_patches_of_one_latent_and_latents_of_four_pixels(root, tmp_path, image):
+    other = changed(root / "sd3", tmp_path / "other", {SCHEDULER: DYNAMIC})
+    config = dict(diffusers.AutoencoderKL.load_config(other / "vae"), block_out_channels=(8, 16, 16))
+    config |= {"down_block_types": ("DownEncoderBlock2D",) * 3, "up_block_types": ("UpDecoderBlock2D",) * 3}
+    randomised(diffusers.AutoencoderKL.from_config(config)).save_pretrained(other / "vae")
+    config = dict(diffusers.SD3Transformer2DModel.load_config(other / "transformer"), patch_size=1, qk_norm=None)
+    oracle.randomised(diffusers.SD3Transformer2DModel.from_config(config)).save_pretrained(other / "transformer")
+    call = {"height": 12, "width": 36, "negative_prompt": NEGATIVE, "steps": 1}
+    assert_equal(ours(other, **call), theirs(other, **call))
+    two = {"image": [image, image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)], "strength": 0.7}
+    assert_equal(ours(other, [PROMPT, ""], **two), theirs(other, "Img2Img", [PROMPT, ""], **two))
+
+
 @pytest.mark.parametrize("name", ["sd3", "dev"])
 @pytest.mark.parametrize("steps, strength", [(4, 0.6), (3, 1.0), (5, 0.05), (50, 0.05)])
 def test_image_to_image(root, image, name, steps, strength):
