@@ -49,6 +49,7 @@ def parameters(model):
     return sum(p.numel() for p in model.parameters())
 
 
+@torch.no_grad()
 def filled(model):
     """`model`, with random weights, small enough that nothing overflows."""
     model.to_empty(device="cpu")
