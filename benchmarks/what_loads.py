@@ -116,7 +116,7 @@ def main():
             continue
         rest, kept = [parameters(empty(part)) for part in (name, *texts)], 4 * parameters(empty(vae))
         sizes = (4 * sum(rest) + kept, 2 * sum(rest) + kept, 2 * max(rest))
-        took = "" if args.no_time else f"{step(name):.0f}"
+        took = "" if args.no_time else f"{step(name):.0f}" + ", by its blocks" * (rest[0] > MOST)
         print("|", model, "|", draws, "|", *(f"{size / 1e9:.1f} |" for size in sizes), took, "|", flush=True)
 
 
