@@ -31,7 +31,7 @@ class Sizes:
     crops_coords_top_left: tuple[float, float] = (0, 0)  # what was cropped: at (0, 0) objects are not cut
     target_size: tuple[float, float] | None = None  # height and width after that
     aesthetic_score: float = 6.0  # how much people liked it, 1 to 10; the refiner is told this instead of target_size
-    negative: "Sizes | None" = None  # beside the negative prompt; None: the same, but a score of 2.5
+    negative: "Sizes | None" = None  # beside the negative prompt; None: the same, of the refiner uncropped and 2.5
 
     def __post_init__(self):
         for name in ("original_size", "crops_coords_top_left", "target_size"):
@@ -75,7 +75,8 @@ class WordsAndSizes:
         sizes = Sizes() if sizes is None else sizes
         if not isinstance(sizes, Sizes):
             raise ValueError(f"sizes are {named(sizes)}, expected prompts.Sizes(...)")
-        both = (sizes.negative or replace(sizes, aesthetic_score=2.5), sizes)
+        usual = replace(sizes, crops_coords_top_left=(0, 0), aesthetic_score=2.5) if self.scored else sizes
+        both = (sizes.negative or usual, sizes)
         negatives = negatives * (len(prompts) // len(negatives))
         states, (*_, pooled) = side_by_side(self.encoders, [*negatives, *prompts], device)
         for i, negative in enumerate(negatives):
