@@ -209,7 +209,7 @@ def test_pixels(root, name):
 
 @pytest.mark.parametrize("name", ["sd3", "dev"])
 def test_another_of_the_family_draws_the_last_steps(root, name):
-    trace = ours(root / name, refiner=(our_pipeline(root / name), 0.5))
+    trace = ours(root / name, refiner=(our_pipeline(root / name), 0.7))
     assert torch.equal(trace.states[-1], ours(root / name).states[-1])
 
 
