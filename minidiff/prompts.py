@@ -76,7 +76,7 @@ class WordsAndSizes:
         if not isinstance(sizes, Sizes):
             raise ValueError(f"sizes are {named(sizes)}, expected prompts.Sizes(...)")
         usual = replace(sizes, crops_coords_top_left=(0, 0), aesthetic_score=2.5) if self.scored else sizes
-        both = (sizes.negative or usual, sizes)
+        both = (sizes.negative or usual, sizes)  # as diffusers has it
         negatives = negatives * (len(prompts) // len(negatives))
         states, (*_, pooled) = side_by_side(self.encoders, [*negatives, *prompts], device)
         for i, negative in enumerate(negatives):
