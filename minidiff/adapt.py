@@ -18,10 +18,10 @@ from minidiff.clip import CLIP, CLIPImage
 from minidiff.convert import WeightsError, load, their_name
 from minidiff.convert.files import read_tensors, refuse_pickle, replacing
 from minidiff.convert.single_file import unet_rules
+from minidiff.dit import DiT
 from minidiff.ip_adapter import IPAdapter, clip_pixels
 from minidiff.pictures import one_or_each
 from minidiff.tokenizer import EOS
-from minidiff.unet import UNet
 
 # -------------------------------------------------------------------------------------------------- LoRA
 
@@ -228,7 +228,7 @@ class Adaptable:
     @property
     def _parts(self) -> dict[str, nn.Module]:
         """WeightsError for a transformer, which we cannot adapt."""
-        if not isinstance(self.unet, UNet):
+        if isinstance(self.unet, DiT):
             raise WeightsError(f"this model has no U-Net, but a {type(self.unet).__name__}: use diffusers to adapt it")
         return dict(zip(PARTS, (self.unet, self.text), strict=True))
 
