@@ -53,7 +53,7 @@ extensions = [
 nb_execution_mode = "off"
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
-nb_ipywidgets_js = {}  # scripts that would be loaded from the network: play.js moves the dials, other widgets stand still
+nb_ipywidgets_js = {}  # scripts from the network; here play.js moves dials, and other widgets are still pictures
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 
@@ -108,7 +108,7 @@ def read_source(app, name, source):
 
 
 def dials(saved, alt):
-    """Pictures with their dials: play.js makes them of what a notebook has saved. Before, the first picture is there."""
+    """Dials and their pictures, which play.js makes of what a notebook has saved; before that, the first picture."""
     picture = saved["frames"][",".join(map(str, saved["at"]))]
     text = json.dumps(saved).replace("</", "<\\/")
     return (

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WIDE = 320  # pixels of the page that a picture takes, at least
 AHEAD = 48  # pictures that are drawn ahead, at most,
 SECONDS = 10  # for as long as this,
-BYTES = 400_000  # and into so much text
+BYTES = 400_000  # and as text of about this length
 SAVED = "application/vnd.minidiff.play+json"  # what a notebook keeps of a `Dials`, and the site shows
 
 
@@ -129,7 +129,8 @@ class Dials(Panel):
         return show.grid(row, columns=columns, captions=[*self.beside, *self.captions])
 
     def output(self) -> dict:
-        return super().output() | {SAVED: self.saved}
+        kept = self._bytes() <= 1.2 * BYTES  # else the still picture alone: a notebook is to remain small
+        return super().output() | ({SAVED: self.saved} if kept else {})
 
     def _ahead(self, row: list[int]) -> list[list[int]]:
         """For each dial the places that are drawn ahead: all or some, dial by dial, while there are time and room."""
