@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import os
 import secrets
 import shutil
@@ -51,14 +50,13 @@ def chromium() -> str | None:
 @contextmanager
 def jupyterlab(folder: Path, home: Path):
     """JupyterLab serving a folder on a free port of this machine, settings and log in home: its URL and token."""
-    news = home / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url, token, log = f"http://127.0.0.1:{port}", secrets.token_hex(), home / "jupyterlab.log"
+    settings = Path(__file__).parent.parent / "tools" / "jupyterlab"  # as make lab has them
     options = f"""--no-browser --allow-root --LabApp.expose_app_in_browser=True --IdentityProvider.token={token}
+        --LabApp.app_settings_dir={settings}
         --ServerApp.ip=127.0.0.1 --ServerApp.port={port} --ServerApp.port_retries=0""".split()
     command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"]
     folders = {f"JUPYTER_{name}_DIR": str(home) for name in ("CONFIG", "DATA", "RUNTIME")}  # not the reader's own

@@ -136,7 +136,7 @@ play(draw, start={"share": 12, "ink": "red"}, share=range(100), ink=["red", "non
 
 
 def test_a_dial_asks_for_what_was_not_drawn_ahead(lab, tmp_path):
-    written(lab, "dials.ipynb", DIALS)
+    written(lab, "dials.ipynb", DIALS, "from tqdm.auto import tqdm\n\nfor _ in tqdm(range(3), 'a bar'): pass")
     with opened(lab, "dials.ipynb", tmp_path) as notebook:
         output = notebook.output(0).locator(".minidiff-play")
         share, image = output.get_by_label("share"), output.get_by_alt_text("share")
@@ -155,12 +155,21 @@ def test_a_dial_asks_for_what_was_not_drawn_ahead(lab, tmp_path):
             share.press("ArrowRight")
         assert notebook.soon(lambda: pixels(image)[0, 0, 0] == 66 and not message.inner_text())
         assert image.get_attribute("alt") == "share 33, ink red, size 5"
-        notebook.page.evaluate("() => notebook.context.save()")
-        notebook.page.reload()
-        notebook.page.wait_for_function("() => window.notebook = window.jupyterapp?.shell.currentWidget")
-        again = notebook.page.locator(".minidiff-play").get_by_alt_text("share 33, ink red, size 5")
-        assert notebook.soon(lambda: pixels(again)[0, 0, 0] == 66), "all is as it was after a reload"
-        assert notebook.page.get_by_text("model not found").count() == 0
+        for _ in range(21):
+            share.press("ArrowLeft")
+        for kernel in ("the same", "none"):
+            notebook.page.evaluate("() => notebook.context.save()")
+            if kernel == "none":
+                notebook.page.evaluate("() => notebook.sessionContext.shutdown()")
+            notebook.page.reload()
+            notebook.page.wait_for_function("() => window.notebook = window.jupyterapp?.shell.currentWidget")
+            again = notebook.output(0)
+            again.get_by_alt_text("share 12, ink red, size 5").wait_for()
+            again.get_by_label("none").check()  # which was drawn ahead
+            again.get_by_alt_text("share 12, ink none, size 5").wait_for()
+            again.get_by_label("red").check()
+            assert "a bar: 100%" in notebook.output(1).inner_text().replace("\u2007", " ")
+            assert notebook.page.get_by_text("model not found").count() == 0
 
 
 @contextmanager
