@@ -125,13 +125,15 @@ def written(lab, name, *sources):
 
 
 DIALS = """
+import minidiff.play
 from PIL import Image
-from minidiff.play import play
+
+minidiff.play.SECONDS = 100
 
 def draw(share, ink, size):
     return Image.new("RGB", (16 * size, 16), (2 * share if ink == "red" else 0, 0, 0 * (1 // (share - 13))))
 
-play(draw, start={"share": 12, "ink": "red"}, share=range(100), ink=["red", "none"], size=range(1, 9))
+minidiff.play.play(draw, start={"share": 12, "ink": "red"}, share=range(100), ink=["red", "none"], size=range(1, 9))
 """
 
 

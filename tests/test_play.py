@@ -86,6 +86,7 @@ def test_a_grid_is_drawn_ahead_as_far_as_pictures_seconds_and_bytes_allow(monkey
         assert len(saved["frames"]) <= AHEAD and sum(map(len, saved["frames"].values())) < 480_000
         return [len(these) for these in places], len(saved["frames"])
 
+    monkeypatch.setattr("minidiff.play.SECONDS", 1000)
     assert ahead(a=range(6), b=range(4)) == ([6, 4], 24)
     assert ahead(a=range(30), b=range(4)) == ([30, 1], 30), "all of the first, and no room for another one"
     assert ahead(a=range(9), b=range(7), c=[0, 1]) == ([9, 5, 1], 45)
@@ -97,6 +98,7 @@ def test_a_grid_is_drawn_ahead_as_far_as_pictures_seconds_and_bytes_allow(monkey
 
     assert ahead(noisy, a=range(48)) == ([5], 5), "large pictures"
     assert SAVED not in shown(play(lambda a: noisy(a, 800), a=range(5))), "too large for a notebook"
+    monkeypatch.setattr("minidiff.play.SECONDS", 10)
     clock = iter(range(10**6))
     monkeypatch.setattr("minidiff.play.time.perf_counter", lambda: next(clock))
     (some,), count = ahead(a=range(30))

@@ -56,7 +56,7 @@ function render({ model, el }) {
 // A dial that can be moved to `places` of its values: a slider; buttons for words; a line where there is only one.
 function control({ name, values, words }, places, start, move) {
   const box = (tag, ...children) => make(tag, { className: "minidiff-dial" }, ...children);
-  if (places.length === 1) return box("div", make("span", {}, name), make("output", {}, values[start]));
+  if (places.length === 1) return box("div", make("span", {}, name), values[start]);
   if (words) {
     const group = `minidiff-${crypto.getRandomValues(new Uint32Array(1))}`;
     const each = (k) => {
@@ -65,7 +65,7 @@ function control({ name, values, words }, places, start, move) {
     };
     return box("fieldset", make("legend", {}, name), ...places.map(each));
   }
-  const value = make("output", {}, values[start]);
+  const value = make("span", {});
   const input = make("input", { type: "range", min: 0, max: places.length - 1, value: places.indexOf(start) });
   const say = () => (input.ariaValueText = value.textContent = values[places[input.value]]);
   input.oninput = () => {
