@@ -193,17 +193,17 @@ def test_the_schedule_explorer_noises_the_picture():
     for name, value in {"time": 1.0, "shape": "zero terminal SNR", "T": 100}.items():
         assert asked(panel, **{name: value}) != start
     inside = picture_of(asked(panel, time=0.0)).crop((60, 60, 160, 160))
-    assert inside.getextrema() == ((255, 255),) * 3, "at t = 0 the picture is clean"
+    assert min(low for low, _ in inside.convert("RGB").getextrema()) > 250, "at t = 0 the picture is clean"
 
 
 def test_the_scrubber_shows_what_the_trace_holds(pipe, trace):
     panel = explore.denoising(pipe, trace, picture=1)
-    views = picture_of(panel.frames[2,])
+    views = panel.row[2]
     clean = pipe.decode(trace.calls[2].x0[1:])[0].resize((160, 160))
     cell = views.crop((8 + 168, 8, 8 + 168 + 160, 8 + 160))
     assert np.abs(np.asarray(cell, int) - np.asarray(clean, int)).mean() < 4
     unguided = explore.denoising(pipe, pipe(PROMPT, guidance=1, steps=2, trace=True, progress=False))
-    assert picture_of(unguided.frames[1,]).width < views.width, "without guidance there is no negative prediction"
+    assert unguided.row[1].width < views.width, "without guidance there is no negative prediction"
 
 
 def test_the_attention_explorer_has_every_word_and_layer(pipe, trace):

@@ -25,7 +25,7 @@ SAVED = "application/vnd.minidiff.play+json"  # what a notebook keeps of a `Dial
 
 
 class Panel:
-    """What a cell shows: one output that holds a widget, and a picture for a page or where ipywidgets is missing.
+    """What a cell shows: one output that holds a widget, and a picture for a page or where anywidget is missing.
 
     A subclass has `still()`, that picture, `__repr__`, its text, and sets `widget` where it can.
     """
@@ -195,12 +195,12 @@ def spread(count: int, n: int) -> list[int]:
 
 
 def frame(drawn: Image) -> str:
-    """A picture as a data URL in few bytes: WebP without a loss or, where this is smaller, with one that few see."""
-    files = io.BytesIO(), io.BytesIO()
-    drawn.convert("RGB").save(files[0], "WEBP", lossless=True, method=2)
-    drawn.convert("RGB").save(files[1], "WEBP", quality=80)
-    data = min((file.getvalue() for file in files), key=len)
-    return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
+    """A picture as a data URL in few bytes: WebP without a loss, or with one that few see, if that is much smaller."""
+    exact, close = io.BytesIO(), io.BytesIO()
+    drawn.convert("RGB").save(exact, "WEBP", lossless=True, method=2)
+    drawn.convert("RGB").save(close, "WEBP", quality=80)
+    smaller = exact if exact.tell() < close.tell() + 3000 else close
+    return f"data:image/webp;base64,{base64.b64encode(smaller.getvalue()).decode()}"
 
 
 def image(drawn: Image | Figure) -> Image:
