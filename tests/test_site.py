@@ -131,7 +131,7 @@ SHOWN = """() => {
             .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent.slice(0, 80)),
         blocks: document.querySelectorAll("article :is(pre, div.math)").length,
         wrong: [...document.querySelectorAll("mjx-merror, [data-mjx-error], mjx-mtext[style*='red']")].length,
-        faint: [...document.querySelectorAll("article :is(p, li, td, th, h1, h2, pre, mjx-container)")]
+        faint: [...document.querySelectorAll("article :is(p, li, td, th, h1, h2, pre, label, mjx-container)")]
             .filter((e) => !small(e) && contrast(e) < 4.5).map((e) => e.textContent.slice(0, 40)),
     }
 }"""
@@ -204,22 +204,27 @@ def test_dials_move_on_a_page_without_python(tmp_path, browser, monkeypatch):
     command = [sys.executable, "-m", "sphinx", "-q", "-c", "docs", ".", "html"]
     subprocess.run(command, cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=TIMEOUT)
 
-    context = browser.new_context(offline=True)
-    page, said = context.new_page(), []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto((tmp_path / "html" / "notebooks" / "00_page.html").as_uri())
-    widget = page.get_by_role("group", name='a "red" picture')
-    answers(page, widget, "site")
-    assert widget.evaluate(NAMELESS) == []
-    widget.get_by_label("share").press("End")
-    assert 42 < pixels(widget.get_by_alt_text("share 23, ink red, size 2"))[0, 0, 0] < 50
-    widget.get_by_label("none").check()
-    assert pixels(widget.get_by_alt_text("share 23, ink none, size 2"))[0, 0, 0] < 4
-    assert "48 of 144 pictures" in widget.get_by_role("status").inner_text()
-    assert widget.get_by_alt_text("</script> & green").bounding_box()["width"] >= 320
-    assert said == []
-    context.close()
+    for scheme in ("light", "dark"):
+        context = browser.new_context(offline=True, color_scheme=scheme)
+        page, said = context.new_page(), []
+        page.on("console", lambda message, said=said: said.append(message.text))
+        page.on("pageerror", lambda error, said=said: said.append(str(error)))
+        page.goto((tmp_path / "html" / "notebooks" / "00_page.html").as_uri())
+        widget = page.get_by_role("group", name='a "red" picture')
+        answers(page, widget, "site")
+        assert widget.evaluate(NAMELESS) == []
+        widget.get_by_label("share").press("End")
+        assert 42 < pixels(widget.get_by_alt_text("share 23, ink red, size 2"))[0, 0, 0] < 50
+        widget.get_by_label("none").check()
+        assert pixels(widget.get_by_alt_text("share 23, ink none, size 2"))[0, 0, 0] < 4
+        assert "48 of 144 pictures" in widget.get_by_role("status").inner_text()
+        assert widget.get_by_alt_text("</script> & green").bounding_box()["width"] >= 320
+        for width in (1280, 800, 390):
+            page.set_viewport_size({"width": width, "height": 720})
+            shown = page.evaluate(SHOWN)
+            assert not shown["sideways"] and not shown["unseen"] and not shown["faint"], (scheme, width, shown)
+        assert said == []
+        context.close()
 
 
 def test_search_finds_a_function(site, browser):
