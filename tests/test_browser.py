@@ -104,6 +104,7 @@ def test_lesson_prints_what_is_saved_and_its_widgets_answer(lab, path, tmp_path)
             if not any({WIDGET, "image/png"} <= kind for kind in kinds):
                 continue  # no widget, or a progress bar
             output = notebook.output(i)
+            output.locator(".minidiff-studio, .minidiff-play, .minidiff-sheet").first.wait_for()
             assert output.evaluate(NAMELESS) == []
             if output.locator(".minidiff-studio").count():
                 draws(notebook, output, f"cell {i}")
@@ -170,7 +171,8 @@ def test_a_dial_asks_for_what_was_not_drawn_ahead(lab, tmp_path):
             again.get_by_label("none").check()  # which was drawn ahead
             again.get_by_alt_text("share 12, ink none, size 5").wait_for()
             again.get_by_label("red").check()
-            assert "a bar: 100%" in notebook.output(1).inner_text().replace("\u2007", " ")
+            bar = notebook.output(1)
+            assert notebook.soon(lambda bar=bar: "a bar: 100%" in bar.inner_text().replace("\u2007", " "))
             assert notebook.page.get_by_text("model not found").count() == 0
 
 
