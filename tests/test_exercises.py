@@ -72,6 +72,12 @@ def test_an_exercise_notebook_holds_no_answer_and_keeps_the_readers(path):
                 assert not names & {made, stored, *imported}, cell.source
 
 
+def test_no_line_of_a_formula_begins_as_an_item_of_a_list():
+    text = "As $x_t = x_0\n+ \\sigma$ and `$a`, 5 \\$:\n\n- $b$\n- c\n\n$$\na\n+ b\n$$\n```\n$a\n- b$\n```"
+    tools = tool("notebooks")
+    assert tools.CODE_OR_FORMULA.sub(tools.whole, text) == text.replace("x_0\n+ ", "x_0 +\n")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", UNTOUCHED, ids=lambda path: path.name)
 def test_an_untouched_exercise_notebook_runs_to_its_end(path):
@@ -126,6 +132,18 @@ def test_the_commonest_diagnosis_comes_first():
     room += [report(e1_1="", e1_2="minus"), report(e1_2="")]
     assert grading.diagnoses(room).splitlines() == ["3 of 4 in 1.2: minus", "1 of 2 in 1.1: a"]
     assert grading.diagnoses([report(e1_1="")]) == ""
+
+
+def test_each_lesson_has_a_table_of_its_own():
+    def report(name, *numbers, errors=()):
+        found = {number: {"status": "passed", "message": ""} for number in numbers}
+        return {"notebook": name, "exercises": found, "seconds": 1.0, "errors": list(errors)}
+
+    room = [report("ada", "1.1", "1.2"), report("bob", "10.1"), report("eve", errors=["no notebook"])]
+    table = [[cell.split() for cell in part.splitlines()] for part in grading.table(room).split("\n\n")]
+    assert [[row[0] for row in part] for part in table] == [["notebook", "ada", "eve"], ["notebook", "bob"]]
+    assert table[0][0][1:3] == ["1.1", "1.2"] and table[1][1][1:] == ["passed", "1", "of", "1", "1", "s"]
+    assert table[0][2][1:6] == ["–", "–", "0", "of", "0"]
 
 
 @pytest.mark.parametrize(
@@ -219,6 +237,9 @@ def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, mon
         assert new[0].source.splitlines()[1:4] == ["", link, ""]
         assert '"MINIDIFF_SOURCE", "git+https://github.com/someone/course")' in new[1].source
         assert [cell.get("outputs") for cell in new] == [cell.get("outputs") for cell in old]
+    monkeypatch.setattr(tools, "REPOSITORY", "https://example.org/someone/course")
+    assert tools.main(["--no-run"]) == 0
+    assert not any("Open in Colab" in path.read_text() for path in tmp_path.glob("*s/*.ipynb")), "it leads nowhere"
     monkeypatch.setattr(tools, "REPOSITORY", tool("notebooks").REPOSITORY)
     path = tmp_path / "notebooks" / "00_start_here.ipynb"
     notebook = nbformat.read(path, as_version=4)

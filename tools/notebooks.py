@@ -8,8 +8,8 @@ python tools/notebooks.py 00 03      runs those whose name starts so, changed or
 python tools/notebooks.py --no-run   runs none, and does the rest
 python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
 
-All but the last also write into every notebook what follows from its tags and from the repository's address, which
-pyproject.toml has: see settled.
+All but the last also write into every notebook what follows from its text, its tags and the repository's address,
+which pyproject.toml has: see settled.
 """
 
 import ast
@@ -35,6 +35,7 @@ WEIGHTS = ROOT / "minidiff" / "weights"
 os.environ["MINIDIFF_HOME"] = ""  # the solutions that pass here are nobody's own answers
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 TITLE = re.compile(r"\A(# .*\n)(?:\n\[Open in Colab\]\(.*\)\n)?")
+CODE_OR_FORMULA = re.compile(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|(?<!\\)\$(?:[^$\n]|\n(?!\n))+\$", re.DOTALL)
 FOLDED = re.compile(r"\A# @title .*\n")
 SOURCE = re.compile(r'(?<="MINIDIFF_SOURCE", ")[^"]*')
 COSTS = re.compile(r"(<!-- costs -->\n).*(<!-- end -->)", re.DOTALL)
@@ -97,22 +98,32 @@ def weights_hash(name):
 
 
 def settled(notebook, path):
-    """The notebook that belongs at path, with what follows from its tags and from the repository's address: folded
-    cells, the link below the title that opens it in Colab, and what its setup cell installs there.
+    """The notebook that belongs at path, with what follows from its text, its tags and the repository's address:
+    formulas that everybody can read, folded cells, the link below the title that opens it in Colab, where only GitHub
+    is known, and what its setup cell installs there.
 
     The link is a word: the usual badge is a picture on a server, and would be missing wherever there is no network.
     The address has no part in any output here, so a notebook that was not stale before is not stale after.
     """
-    place = f"{urlsplit(REPOSITORY).path}/blob/main/{path.relative_to(ROOT).as_posix()}"
-    link = f"[Open in Colab](https://colab.research.google.com/github{place})"
+    address = urlsplit(REPOSITORY)
+    place = f"{address.path}/blob/main/{path.relative_to(ROOT).as_posix()}"
+    link = f"\n[Open in Colab](https://colab.research.google.com/github{place})\n" * (address.hostname == "github.com")
     notebook, stale = nbformat.from_dict(notebook), is_stale(notebook)
     for cell in notebook.cells:
         cell.source = SOURCE.sub(f"git+{REPOSITORY}", cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = CODE_OR_FORMULA.sub(whole, cell.source)
         fold(cell)
-    notebook.cells[0].source = TITLE.sub(lambda title: f"{title[1]}\n{link}\n", notebook.cells[0].source)
+    notebook.cells[0].source = TITLE.sub(lambda title: f"{title[1]}{link}", notebook.cells[0].source)
     if not stale:
         notebook.metadata.minidiff.executed = code_hash(notebook)
     return notebook
+
+
+def whole(found):
+    """A formula of which no line begins as an item of a list: but for JupyterLab all take it for one."""
+    formula = not found[0].startswith(("`", "$$"))
+    return re.sub(r"\n([-+*]) ", r" \1\n", found[0]) if formula else found[0]
 
 
 def fold(cell):
@@ -301,7 +312,7 @@ def main(arguments):
         changed = [path for path in paths if is_stale(read(path))]
         wrong = [f"{path.relative_to(ROOT)}: code or weights changed since it was run" for path in changed]
         wrong += [
-            f"{path.relative_to(ROOT)}: not what its tags and the address in pyproject.toml give"
+            f"{path.relative_to(ROOT)}: not what its text, its tags and the address in pyproject.toml give"
             for path, _ in unsettled(paths)
         ]
         wrong += [f"{path.relative_to(ROOT)}: is not what solutions/ gives" for path, _ in drifted()]
