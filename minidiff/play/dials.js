@@ -42,7 +42,6 @@ function render({ model, el }) {
     make("figure", {}, make("figcaption", {}, name), framed(make("img", { src, alt: name }))),
   );
   el.classList.add("minidiff-play");
-  el.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the arrow keys
   el.replaceChildren(
     ...dials.map((dial, i) => control(dial, live ? [...dial.values.keys()] : dial.ahead, at[i], (to) => move(i, to))),
     make("div", { className: "minidiff-row" }, ...compared, picture),
