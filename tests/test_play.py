@@ -432,7 +432,7 @@ def test_a_picture_of_the_strip_counts_beside_the_words(pipe, studio):
     ask(studio, "recall", id=2)
     assert draw(studio) == [drawn]
     ask(studio, "open", name="b.png", content=item["url"].partition(",")[2])
-    assert "What it was made of is not in its file." in studio.message
+    assert "What it was made of is not in its file." in studio.message and studio.widget.settings["ip_image"] is None
     pipe.ip_adapter = None
 
 

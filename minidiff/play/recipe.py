@@ -62,7 +62,7 @@ def read(text: str, samplers: dict, model: str, loras: dict[str, LoRA]) -> tuple
     added = {name: float(weight) for (name, _, hash), weight in zip(hashes, weights, strict=False)
              if name in loras and loras[name].hash == hash}  # fmt: skip
     known |= {"prompt": prompt, "negative_prompt": found["Negative prompt"], "sampler": sampler}
-    known["loras"] = dict.fromkeys(loras, 0) | added
+    known |= {"loras": dict.fromkeys(loras, 0) | added, "ip_image": None}
     if "Margins" in found:
         return known | {"mode": "outpaint", "margins": [int(each) for each in found["Margins"].split()]}, False
     if "Denoising strength" in found:

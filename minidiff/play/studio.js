@@ -377,9 +377,11 @@ function render({ model, el }) {
 
   async function opened(given) {
     if (!given) return;
-    if (!given.type.startsWith("image/") && !given.name.endsWith(".safetensors"))
-      return tell(`${given.name} is no picture and no LoRA`, "wrong");
-    if (given.size > BIGGEST) return tell(`${given.name} has ${(given.size / 2 ** 20).toFixed(0)} MB, at most 8 can be opened`, "wrong");
+    const lora = given.name.endsWith(".safetensors");
+    if (!lora && !given.type.startsWith("image/")) return tell(`${given.name} is no picture and no LoRA`, "wrong");
+    const instead = lora ? ": before the studio, pipe.load_lora(file)" : "";
+    const size = `${(given.size / 2 ** 20).toFixed(0)} MB, at most 8 can be opened here${instead}`;
+    if (given.size > BIGGEST) return tell(`${given.name} has ${size}`, "wrong");
     const reader = new FileReader();
     reader.onload = () => ask("open", { name: given.name || "a picture", content: reader.result.split(",")[1] });
     reader.readAsDataURL(given);
