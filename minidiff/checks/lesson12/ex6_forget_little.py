@@ -7,7 +7,8 @@ from minidiff.checks import Case
 from minidiff.checks.solution import Solution
 
 LEARNED, FORGOTTEN = 0.95, 0.25
-KIND = "A and B are asked for: floating-point tensors of shapes (r, 24) and (24, r), with r = 1 or 2."
+AXES = torch.exp(-torch.arange(24, dtype=torch.float64) / 6)  # the notebook's
+RANK = "A rank of 1 or 2 is asked for: A has the shape (r, 24), and B (24, r)."
 FINITE = "A or B has a number that is not finite."
 NEW = "It has not learned the new task: the new inputs do not get the answers that are wanted."
 AS_PLAIN = (
@@ -19,9 +20,14 @@ FAR = (
 )
 
 
+def tried(pair):
+    """The change and its rank: A and B themselves may be others, and of two ranks."""
+    A, B = pair
+    return {"change": B @ A, "rank": len(A)}
+
+
 def cases(g):
     """Tasks as the notebook's."""
-    size = torch.exp(-torch.arange(24, dtype=torch.float64) / 6)
     cases = []
     for _ in range(4):
         W, own, middle, near, answer = (
@@ -29,42 +35,37 @@ def cases(g):
         )
         new = 0.5 * middle + 0.1 * near
         W = W / 24**0.5
-        cases.append(Case("my_adapter", (W, new, new @ W.T + 2 * F.normalize(answer), size * own)))
+        wanted = new @ W.T + 2 * F.normalize(answer)
+        cases.append(Case("my_adapter", (W, new, wanted, AXES * own), read=tried))
     return cases
 
 
 def _learned(results):
     found = []
-    for case, (A, B) in results:
+    for case, result in results:
         W, new, wanted, _ = case.args
-        missing = wanted - new @ W.T
-        found.append(1 - (missing - new @ (B @ A).T).square().sum() / missing.square().sum())
+        gap = wanted - new @ W.T
+        found.append(1 - (gap - new @ result["change"].T).square().sum() / gap.square().sum())
     return min(found).item()
 
 
 def _forgotten(results):
-    size, shares = torch.exp(-torch.arange(24, dtype=torch.float64) / 6), []
-    for case, (A, B) in results:
-        plain = Solution.of("12.6").made("plain_adapter")["plain_adapter"](*case.args)
-        shares.append((B @ A * size).square().sum() / (plain[1] @ plain[0] * size).square().sum())
+    plain = Solution.of("12.6").made("plain_adapter")["plain_adapter"]
+    shares = []
+    for case, result in results:
+        A, B = plain(*case.args)
+        shares.append((result["change"] * AXES).square().sum() / (B @ A * AXES).square().sum())
     return (sum(shares) / len(shares)).item()
 
 
-def _kind(results):
-    return all(
-        torch.is_tensor(A) and torch.is_tensor(B) and A.is_floating_point() and B.is_floating_point()
-        and A.ndim == B.ndim == 2 and len(A) in (1, 2) and A.shape[1] == len(B) == 24 and B.shape[1] == len(A)
-        for _, (A, B) in results
-    )  # fmt: skip
-
-
 def _reached(results):
-    return f"Learned {_learned(results):.2f}, at least {LEARNED} is wanted; forgotten {_forgotten(results):.2f}, at most {FORGOTTEN}."
+    learned, forgotten = _learned(results), _forgotten(results)
+    return f"Learned {learned:.2f}, at least {LEARNED} is wanted; forgotten {forgotten:.2f}, at most {FORGOTTEN}."
 
 
 PROPERTIES = [
-    (KIND, _kind),
-    (FINITE, lambda results: all(M.isfinite().all() for _, pair in results for M in pair)),
+    (RANK, lambda results: all(result["rank"] in (1, 2) for _, result in results)),
+    (FINITE, lambda results: all(result["change"].isfinite().all() for _, result in results)),
     (NEW, lambda results: _learned(results) >= LEARNED, _reached),
     (AS_PLAIN, lambda results: _forgotten(results) < 0.95, _reached),
     (FAR, lambda results: _forgotten(results) <= FORGOTTEN, _reached),
@@ -83,9 +84,9 @@ inputs is 1. There are many such directions. Which is as small as can be on own 
 
 MISTAKES = f"""
 my_adapter := lambda W, new, wanted, own: (new[:3], W[:, :3])
-    {KIND}
-my_adapter := lambda W, new, wanted, own: (new[:1].T, W[:1])
-    {KIND}
+    {RANK}
+my_adapter := lambda W, new, wanted, own: (torch.eye(24, dtype=W.dtype), W)
+    {RANK}
 my_adapter := lambda W, new, wanted, own: (new[:1] / 0, W[:, :1])
     {FINITE}
 my_adapter := lambda W, new, wanted, own: (torch.zeros_like(new[:2]), torch.zeros_like(W[:, :2]))
@@ -111,6 +112,7 @@ my_adapter := lambda W, new, wanted, own: (along(new, 4), missing(W, new, wanted
 my_adapter := lambda W, new, wanted, own: trained(W, new, wanted, own, 0.05)
 my_adapter := lambda W, new, wanted, own: trained(W, new, wanted, own, 3.0, steps=10)
 my_adapter := lambda W, new, wanted, own: direct(new)[0]
+my_adapter := lambda W, new, wanted, own: (missing(W, new, wanted), along(new, 12))
 own.T @ own -> new.T @ new
 1e-3 * torch.eye -> 10.0 * torch.eye
 """
