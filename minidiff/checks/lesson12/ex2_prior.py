@@ -35,7 +35,7 @@ MISTAKES = r"""
 prior_loss := lambda losses, own, weight: losses.mean()
     You take one mean of all: the two kinds have a mean each.
 prior_loss := lambda losses, own, weight: torch.where(own, weight * losses, losses).mean()
-    You take one mean of all, in which the model's own pictures have the weight: the two kinds have a mean each.
+    You divide by the size of the whole batch: each of the two kinds is divided by its own number.
 prior_loss := lambda losses, own, weight: torch.where(own, weight * losses, losses).sum()
     You add up the losses: a mean of each kind is asked for.
 weight * losses[own].mean() -> losses[own].mean()
@@ -46,8 +46,6 @@ losses[~own].mean() -> weight * losses[~own].mean()
     The weight is at both: it belongs to the model's own pictures alone.
 losses[~own].mean() -> (1 - weight) * losses[~own].mean()
     The two weights add up to 1 in yours: the new pictures always count once.
-weight * losses[own].mean() -> weight * losses[own].sum() / len(losses) && losses[~own].mean() -> losses[~own].sum() / len(losses)
-    You divide by the size of the whole batch: each kind is divided by its own number.
 weight * losses[own].mean() -> weight * losses[own].sum() / len(losses)
     The model's own pictures are divided by the size of the whole batch: a mean over their own number is asked for.
 losses[~own].mean() -> losses.mean()

@@ -42,8 +42,6 @@ torch.cat([table.detach(), vectors]) -> torch.cat([vectors, table.detach()])
     The new vectors come before the table: their ids are those behind its last one.
 torch.cat([table.detach(), vectors]) -> torch.cat([table, vectors])
     A gradient reaches the table, so its words would change, too: cut it off there.
-torch.cat([table.detach(), vectors]) -> torch.cat([table.detach(), vectors.detach()])
-    No gradient reaches the new vectors: you have detached what should learn.
 torch.cat([table.detach(), vectors]) -> torch.cat([table.detach(), vectors.flip(0)])
     The new vectors stand in the opposite order.
 torch.cat([table.detach(), vectors]) -> torch.cat([table.detach(), vectors[:1].expand_as(vectors)])
@@ -52,11 +50,9 @@ torch.cat([table.detach(), vectors]) -> torch.cat([table.detach(), vectors.mean(
     All new ids get the mean of the vectors: each has its own.
 embed := overwriting
     The new vectors take the places of the table's last rows: the old words should stay, and the new ids lie behind them.
-cosines.topk(k) -> (vectors @ table.T).topk(k)
-    You compare by the product alone, in which long rows win: the cosine is the product of vectors of length 1.
-cosines.topk(k) -> (F.normalize(vectors, dim=1) @ table.T).topk(k)
-    The rows of the table are not of length 1: long ones win.
-cosines.topk(k) -> (-torch.cdist(vectors, table)).topk(k)
+cosines.topk(k) -> (new @ table.T).topk(k)
+    You compare by products with rows that are not of length 1, in which long rows win.
+cosines.topk(k) -> (-torch.cdist(new, table)).topk(k)
     You compare by the distance, in which lengths count: the cosine asks for the direction alone.
 cosines.topk(k) -> cosines.topk(k, largest=False)
     Those are the rows that point the other way: the largest cosines are asked for.
@@ -70,24 +66,25 @@ topk(k).indices -> topk(k).indices.sort().values
     The ids are sorted by number: by cosine, the largest first, is asked for.
 topk(k).indices -> topk(k).indices + 1
     Your ids count from 1: the table's first row is 0.
-F.normalize(vectors, dim=1) -> F.normalize(vectors.mean(0, keepdim=True), dim=1).expand_as(vectors)
+F.normalize(new, dim=1) -> F.normalize(new.mean(0, keepdim=True), dim=1).expand_as(new)
     You ask for the mean of the vectors: each has its own neighbours.
 """
 
 RIGHT = r"""
-F.normalize(vectors, dim=1) -> vectors
+F.normalize(new, dim=1) -> new
 cosines.topk(k).indices -> cosines.argsort(dim=1, descending=True)[:, :k]
 torch.cat([table.detach(), vectors])[ids] -> F.embedding(ids, torch.cat([table.detach(), vectors]))
 embed := by_where
 """
 
 WRONG = r"""
+torch.cat([table.detach(), vectors]) -> torch.cat([table.detach(), vectors.detach()])
 torch.cat([table.detach(), vectors])[ids] -> torch.cat([table.detach(), vectors])[ids.T]
 torch.cat([table.detach(), vectors])[ids] -> torch.cat([table.detach(), vectors])[ids].mean(1)
 torch.cat([table.detach(), vectors])[ids] -> F.normalize(torch.cat([table.detach(), vectors])[ids], dim=-1)
 cosines.topk(k).indices -> cosines.topk(k, dim=0).indices
 F.normalize(table, dim=1).T -> F.normalize(table, dim=0).T
-F.normalize(vectors, dim=1) @ F.normalize(table, dim=1).T -> F.normalize(vectors, dim=0) @ F.normalize(table, dim=1).T
+F.normalize(new, dim=1) @ F.normalize(table, dim=1).T -> F.normalize(new, dim=0) @ F.normalize(table, dim=1).T
 """
 
 EQUIVALENT = """

@@ -104,6 +104,8 @@ return text + scale * image -> return text + scale * image.mean(-2, keepdim=True
 """
 
 EQUIVALENT = """
+proj(embeds).unflatten(-1, (n, -1)) -> proj(embeds).unflatten(1, (n, -1))
+    the last dimension of an embedding is the second
 """
 
 

@@ -101,6 +101,10 @@ read_kohya := lambda tensors, layers: {}
 """
 
 EQUIVALENT = """
+tensors[f'{name}.alpha'].item() -> tensors[f'{name}.alpha']
+    float makes a plain number of it, too
+float(alpha) -> alpha
+    a rank is a plain number, too
 """
 
 
