@@ -416,7 +416,7 @@ def test_a_picture_of_the_strip_counts_beside_the_words(pipe, studio):
     ask(studio, "draw", **{"settings": studio.widget.settings | {"ip_image": 0}})
     assert studio.message.startswith("got an ip_image without an IP-Adapter") and len(studio.drawn) == 1
     torch.manual_seed(5)
-    clip = CLIP(CLIPConfig(vision=VisionConfig(num_hidden_layers=1))).eval()
+    clip = CLIP(CLIPConfig(vision_config=VisionConfig(num_hidden_layers=1))).eval()
     pipe.ip_adapter = IPAdapter.from_unet(pipe.unet, 128), CLIPImage.of(clip)
     ask(studio, "open", name="a.png", content=base64.b64encode(png(square(77, 200))).decode())
     (drawn,) = draw(studio, mode="text to image", ip_image=1, ip_scale=0.6)

@@ -5,6 +5,7 @@ from safetensors.torch import save_file
 
 from minidiff.adapt import LoRA
 from minidiff.check import exercises
+from minidiff.convert import their_name
 from minidiff.ip_adapter import IPAdapter, cross_attentions
 from minidiff.unet import UNet, UNetConfig
 
@@ -22,24 +23,24 @@ def small_unet():
 @torch.no_grad()
 def test_a_changed_weight_and_a_file_of_kohya_are_as_minidiff_reads_them(tmp_path):
     unet = small_unet()
+    theirs_of = {f"unet.{name}": their_name(f"{name}.weight").removesuffix(".weight") for name, _ in unet.named_modules()}
     lora = LoRA.new(unet, rank=3, alpha=5.0, where=r"\.to_q$|conv1$")
     tensors = {}
     for key, (A, B, alpha) in lora.layers.items():
         torch.nn.init.normal_(B)
-        flat = "lora_" + key.replace(".", "_")
+        flat = "lora_unet_" + theirs_of[key].replace(".", "_")
         tensors |= {f"{flat}.lora_down.weight": A.clone(), f"{flat}.alpha": torch.tensor(alpha)}
         tensors[f"{flat}.lora_up.weight"] = B[:, :, None, None].clone() if A.ndim > 2 else B.clone()
-    names = [name for name, _ in unet.named_modules()]
-    mine = solution("read_kohya")(tensors, names)
+    mine = solution("read_kohya")(tensors, [theirs_of[f"unet.{name}"] for name, _ in unet.named_modules()])
     save_file(tensors, tmp_path / "kohya.safetensors")
     theirs = LoRA.load(tmp_path / "kohya.safetensors", {"unet": unet}).layers
-    assert {f"unet.{name}" for name in mine} == theirs.keys() and len(mine) > 4
+    assert {theirs_of[key] for key in theirs} == mine.keys() and len(mine) > 4
     changes = dict(LoRA(theirs).changes("unet"))
-    for name, (A, B, alpha) in mine.items():
-        W = unet.get_submodule(name).weight
+    for key, (A, B, alpha) in theirs.items():
+        found, W = mine[theirs_of[key]], unet.get_submodule(key.removeprefix("unet.")).weight
+        assert torch.equal(found[0], A) and torch.equal(found[1], B) and found[2] == alpha
         change = solution("changed")(W, A.flatten(1), B, alpha) - W
-        assert (change.flatten(1) - changes[f"{name}.weight"]).abs().max() < 1e-5
-        assert all(torch.equal(a, b) for a, b in zip((A, B), theirs[f"unet.{name}"][:2], strict=True))
+        assert (change.flatten(1) - changes[f"{key.removeprefix('unet.')}.weight"]).abs().max() < 1e-5
 
 
 @torch.no_grad()

@@ -88,6 +88,12 @@ F.normalize(new, dim=1) @ F.normalize(table, dim=1).T -> F.normalize(new, dim=0)
 """
 
 EQUIVALENT = """
+F.normalize(new, dim=1) -> new
+    the length of a vector changes nothing in the order of its neighbours
+F.normalize(new, dim=1) -> F.normalize(new)
+    1 is what is taken if not told
+F.normalize(table, dim=1) -> F.normalize(table)
+    1 is what is taken if not told
 """
 
 
