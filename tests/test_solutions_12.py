@@ -23,7 +23,9 @@ def small_unet():
 @torch.no_grad()
 def test_a_changed_weight_and_a_file_of_kohya_are_as_minidiff_reads_them(tmp_path):
     unet = small_unet()
-    theirs_of = {f"unet.{name}": their_name(f"{name}.weight").removesuffix(".weight") for name, _ in unet.named_modules()}
+    theirs_of = {
+        f"unet.{name}": their_name(f"{name}.weight").removesuffix(".weight") for name, _ in unet.named_modules()
+    }
     lora = LoRA.new(unet, rank=3, alpha=5.0, where=r"\.to_q$|conv1$")
     tensors = {}
     for key, (A, B, alpha) in lora.layers.items():
