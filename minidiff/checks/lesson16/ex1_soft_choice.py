@@ -71,8 +71,6 @@ return hard + (shares - shares.detach()) -> return hard + shares
     one_code adds the shares to the chosen code: as numbers they have to cancel.
 return hard + (shares - shares.detach()) -> return hard * shares
     one_code keeps the largest share: it should be exactly 1.
-.movedim(-1, 1) ->
-    The one-hot dimension is left at the end: the codes are dim 1.
 """
 
 RIGHT = r"""

@@ -31,7 +31,7 @@ descending=True -> descending=False
 sorted_good = good.gather(1, close.argsort(dim=1, descending=True)).double() -> sorted_good = good.double()
     The candidates are not sorted: the critic has no say.
 sorted_good = good.gather(1, close.argsort(dim=1, descending=True)).double() -> sorted_good = good.double().sort(dim=1, descending=True).values
-    You sort by what is right: only the critic's numbers may be looked at.
+    You choose by what is right, like a critic who knows all: only the critic's numbers may be looked at.
 close.argsort(dim=1, descending=True) -> close.argsort(dim=1, descending=True).argsort(dim=1)
     You gather by ranks: gather wants, for each place, which candidate stands there.
 math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> 1 / k if i < k else 0.0
@@ -52,8 +52,6 @@ math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> ((n - i) / n) ** k - ((n - i - 
     You draw with replacement: the k are different candidates.
 return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() -> return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).sum().item()
     You add the captions up: their mean is asked for.
-return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() -> p = good.double().sum(1)\n    return sum(1 - math.comb(n - int(each), k) / math.comb(n, k) for each in p) / len(p)
-    You count whether any of the k is right: that is a critic who knows all.
 return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() -> best = close[:, :k].argmax(1, keepdim=True)\n    return good.gather(1, best).double().mean().item()
     You take the first k of the n: the mean over all choices of k is asked for.
 """
