@@ -38,9 +38,9 @@ text_difference is slerp, with the picture as a. Its b is a unit vector, made of
 """
 
 MISTAKES = r"""
-angle = (a * b).sum(-1, keepdim=True).clamp(-1 + 1e-7, 1 - 1e-7).acos() -> angle = (a * b).sum(-1, keepdim=True)
+angle = (a * b).sum(-1, keepdim=True).acos() -> angle = (a * b).sum(-1, keepdim=True)
     The product of two unit vectors is the cosine of their angle: take the arc cosine.
-angle = (a * b).sum(-1, keepdim=True).clamp(-1 + 1e-7, 1 - 1e-7).acos() -> angle = (a * b).sum().clamp(-0.99, 0.99).acos()
+angle = (a * b).sum(-1, keepdim=True).acos() -> angle = (a * b).sum().clamp(-0.99, 0.99).acos()
     There is one angle for all rows: each pair has its own.
 return (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin() -> return ((share * angle).sin() * a + ((1 - share) * angle).sin() * b) / angle.sin()
     slerp walks from b to a: at share 0 it should be at a.
@@ -70,7 +70,7 @@ return slerp(z, F.normalize(after - before, dim=-1), share) -> return slerp(F.no
 
 RIGHT = r"""
 return (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin() -> side = F.normalize(b - (a * b).sum(-1, keepdim=True) * a, dim=-1)\n    return (share * angle).cos() * a + (share * angle).sin() * side
-.clamp(-1 + 1e-7, 1 - 1e-7) ->
+.sum(-1, keepdim=True).acos() -> .sum(-1, keepdim=True).clamp(-1 + 1e-7, 1 - 1e-7).acos()
 F.normalize(after - before, dim=-1) -> (after - before) / (after - before).norm(dim=-1, keepdim=True)
 """
 
