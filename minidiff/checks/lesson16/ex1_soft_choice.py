@@ -40,15 +40,13 @@ For the slope: shares minus shares, one of them detached, is exactly 0 as a numb
 
 MISTAKES = r"""
 gumbel = -(-u.log()).log() -> gumbel = (-u.log()).log()
-    The Gumbel numbers have the wrong sign: there are two minus signs, one outside.
+    The Gumbel numbers count with the wrong sign.
 gumbel = -(-u.log()).log() -> gumbel = -u.log()
     The logarithm is taken only once: these are exponential numbers.
 gumbel = -(-u.log()).log() -> gumbel = u
     The uniform numbers themselves are added to the logits.
 gumbel = -(-u.log()).log() -> gumbel = u.log() - (1 - u).log()
     These are logistic numbers, the difference of two of Gumbel's: right for a choice of two, with one number for both.
-return ((logits + gumbel) / tau).softmax(1) -> return ((logits - gumbel) / tau).softmax(1)
-    The Gumbel numbers are taken from the logits; they are to be added.
 return ((logits + gumbel) / tau).softmax(1) -> return (logits / tau + gumbel).softmax(1)
     Only the logits are divided by the temperature.
 return ((logits + gumbel) / tau).softmax(1) -> return (logits + gumbel / tau).softmax(1)

@@ -7,9 +7,10 @@ from minidiff.checks.parts import uniform
 
 
 def cases(g):
-    def case(B, K, *how, dtype=torch.float64):
+    def case(B, K, *how, dtype=torch.float64, size=2):
         return Case(
-            "choose", (2 * torch.randn(B, K, generator=g, dtype=dtype), torch.rand(B, generator=g, dtype=dtype), *how)
+            "choose",
+            (size * torch.randn(B, K, generator=g, dtype=dtype), torch.rand(B, generator=g, dtype=dtype), *how),
         )
 
     return [
@@ -19,7 +20,7 @@ def cases(g):
         case(64, 8, 1.0, 3),
         case(64, 8, uniform(g, 1.6, 2.5), 4),
         case(16, 5, 1.0, 1),
-        case(16, 5, 1.0, 5),
+        case(64, 5, 1.0, 5, size=0.2),
         case(64, 7, uniform(g, 0.3, 0.6), dtype=torch.float32),
         Case("choose", (torch.zeros(3, 4, dtype=torch.float64), torch.tensor([0.0, 0.25, 0.5], dtype=torch.float64))),
     ]
@@ -38,9 +39,7 @@ MISTAKES = r"""
 (logits / temperature) -> (logits * temperature)
     You multiply by the temperature: a low one should make the choice bolder.
 (logits / temperature) -> logits
-    The temperature has no effect.
-(logits / temperature).softmax(1).cumsum(1) -> (logits.softmax(1) / temperature).cumsum(1)
-    The temperature divides probabilities: it belongs under the logits.
+    The temperature has no effect: what it divides are the logits, before the softmax.
 return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return logits.argmax(1)
     You always take the likeliest code: the dice have no effect.
 return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return (cumulated > u[:, None] * cumulated[:, -1:]).sum(1)
@@ -77,4 +76,7 @@ WRONG = r"""
 return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return (u * logits.shape[1]).long()
 """
 
-EQUIVALENT = ""
+EQUIVALENT = """
+u[:, None] * cumulated[:, -1:] -> u[:, None] / cumulated[:, -1:]
+    the last sum is 1, but for rounding
+"""

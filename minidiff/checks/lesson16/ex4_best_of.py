@@ -44,8 +44,6 @@ math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> math.comb(n - i, k - 1) / math.
     In the upper binomial one candidate too many is left: neither the i before it nor the candidate itself are.
 math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> math.comb(n - 1 - i, k) / math.comb(n, k)
     In the upper binomial k are drawn: one of them is the candidate itself.
-math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> math.comb(i, k - 1) / math.comb(n, k)
-    Your chances belong to the worst of k: those that come after the candidate may be drawn, not those before it.
 math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> k / n * (1 - k / n) ** i
     You draw each candidate by itself, with a chance of k in n: then there are not always k.
 math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> ((n - i) / n) ** k - ((n - i - 1) / n) ** k
@@ -67,4 +65,7 @@ math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> math.comb(n - 1 - i, k - 1) / m
 math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> math.comb(n - 1 - i, k - 1)
 """
 
-EQUIVALENT = ""
+EQUIVALENT = """
+close.argsort(dim=1, descending=True) -> close.argsort(descending=True)
+    dim 1 is the last one
+"""

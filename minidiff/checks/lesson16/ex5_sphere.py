@@ -6,8 +6,6 @@ import torch.nn.functional as F
 from minidiff.checks import Case
 from minidiff.checks.parts import uniform
 
-LEARNS = ("a", "b", "z", "after")
-
 
 def cases(g):
     def units(n, *shape, dtype=torch.float64):
@@ -50,8 +48,6 @@ return (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin
     slerp goes the straight way and is pushed out to the sphere: the points are on the way, but not at the right share.
 return (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin() -> return ((1 - share) * angle).sin() * a + (share * angle).sin() * b
     slerp does not divide by the sine of the whole angle.
-return (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin() -> return ((1 - share) * angle.sin() * a + share * angle.sin() * b) / angle.sin()
-    The share stands outside the sines: it is the angle that is shared.
 return (((1 - share) * angle).sin() * a + (share * angle).sin() * b) / angle.sin() -> return (((1 - share) * angle).cos() * a + (share * angle).cos() * b) / angle.sin()
     slerp takes cosines for sines.
 return slerp(z, F.normalize(after - before, dim=-1), share) -> return slerp(z, F.normalize(before - after, dim=-1), share)
@@ -80,4 +76,11 @@ return slerp(z, F.normalize(after - before, dim=-1), share) -> return slerp(befo
 return slerp(z, F.normalize(after - before, dim=-1), share) -> return slerp(z, F.normalize(after - z, dim=-1), share)
 """
 
-EQUIVALENT = ""
+EQUIVALENT = """
+(a * b).sum(-1, keepdim=True) -> (a * b).sum(1, keepdim=True)
+    dim 1 is the last one
+F.normalize(after - before, dim=-1) -> F.normalize(after - before)
+    dim 1, which is the last one, is where it works if nothing is said
+F.normalize(after - before, dim=-1) -> F.normalize(after - before, dim=1)
+    dim 1 is the last one
+"""

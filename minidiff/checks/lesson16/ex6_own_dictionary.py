@@ -7,7 +7,7 @@ import torch
 from minidiff.checks import Case
 from minidiff.checks.solution import Solution
 
-GOAL = 0.45
+GOAL = 0.7
 KIND = "64 words are asked for, a tensor (64, 48) of the squares' dtype."
 FINITE = "A word holds something that is no finite number. Does every word have squares of its own?"
 WORSE = (
@@ -70,10 +70,6 @@ my_dictionary := lambda squares: squares[:64].T
     {KIND}
 my_dictionary := lambda squares: squares[:64] / 0
     {FINITE}
-my_dictionary := lambda squares: squares[:64] * 0
-    {WORSE}
-my_dictionary := lambda squares: torch.linspace(-1, 1, 64)[:, None].expand(64, 48)
-    {WORSE}
 """
 
 RIGHT = r"""
@@ -82,6 +78,8 @@ different = squares.unique(dim=0) -> different = squares.unique(dim=0)[::2]
 """
 
 WRONG = r"""
+my_dictionary := lambda squares: squares[:64] * 0
+my_dictionary := lambda squares: torch.linspace(-1, 1, 64)[:, None].expand(64, 48)
 my_dictionary := lambda squares: squares[:64]
 my_dictionary := lambda squares: squares.unique(dim=0)[:64]
 return words -> return words.mean(0).expand(64, 48)
