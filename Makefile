@@ -34,11 +34,12 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install $(TORCH)
 	$(PY) -m pip install -c constraints.txt -e ".[lab,test,site]"
-	$(PY) -m jupyter labextension disable --level=sys_prefix "@jupyterlab/apputils-extension:announcements"
 	@touch $@
 
+# With settings of its own: a widget is saved with its notebook, so that it is there without a kernel; no news.
 lab: $(STAMP) ## open JupyterLab on the first lesson
 	$(PY) -m jupyterlab --ServerApp.root_dir="$(CURDIR)" notebooks/00_start_here.ipynb \
+		--LabApp.app_settings_dir="$(CURDIR)/tools/jupyterlab" \
 		$(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
 
 demo: $(STAMP) ## draw a grid of eight prompts to demo.png

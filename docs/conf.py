@@ -4,10 +4,14 @@ The sources are the repository itself (Makefile: -c docs .), so a link that work
 """
 
 import dataclasses
+import html
 import inspect
 import json
 import re
 from pathlib import Path
+
+from minidiff.play import SAVED
+from minidiff.play.sketchpad import source as of_widgets
 
 project = html_title = "minidiff"
 root_doc = "README"
@@ -49,14 +53,24 @@ extensions = [
 nb_execution_mode = "off"
 nb_code_prompt_show = "Show the code"
 nb_code_prompt_hide = "Hide the code"
-nb_ipywidgets_js = {}  # scripts that would be loaded from the network; each widget has a still picture beside it
+nb_ipywidgets_js = {}  # scripts from the network; here play.js moves dials, and other widgets are still pictures
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 
 html_theme = "furo"
 html_copy_source = False
 html_static_path = ["site.css"]
-html_css_files = ["site.css"]
+html_css_files = ["site.css", "play.css"]
+html_js_files = ["play.js"]
+# The script of the widgets themselves, with what a notebook has saved in place of a model that Python answers.
+PLAY = """
+document.addEventListener("DOMContentLoaded", () => {
+  for (const el of document.querySelectorAll(".minidiff-play")) {
+    const saved = JSON.parse(el.querySelector("script").textContent);
+    render({ model: { get: (name) => saved[name], set() {}, save_changes() {}, on() {} }, el });
+  }
+});
+"""
 
 autodoc_default_options = {"members": True, "member-order": "bysource", "special-members": "__call__"}
 maximum_signature_line_length = 88
@@ -78,6 +92,9 @@ def read_source(app, name, source):
         setup = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
         for cell in notebook["cells"]:
             about = cell["metadata"]
+            for output in cell.get("outputs", []):
+                if SAVED in output.get("data", {}):
+                    output["data"] = {"text/html": dials(output["data"][SAVED], about.get("alt", "Interactive"))}
             if "alt" in about:
                 about["mystnb"] = {"image": {"alt": about["alt"]}}
             if cell is setup:
@@ -88,6 +105,16 @@ def read_source(app, name, source):
         link = f"This page is a notebook, {{download}}`{Path(name).name}.ipynb`. To run it, type `make lab`."
         notebook["cells"].insert(1, {"cell_type": "markdown", "id": "link", "metadata": {}, "source": link})
         source[0] = json.dumps(notebook)
+
+
+def dials(saved, alt):
+    """Dials and their pictures, which play.js makes of what a notebook has saved; before that, the first picture."""
+    picture = saved["frames"][",".join(map(str, saved["at"]))]
+    text = json.dumps(saved).replace("</", "<\\/")
+    return (
+        f'<div class="minidiff-play" role="group" aria-label="{html.escape(alt)}">'
+        f'<img src="{picture}" alt="{html.escape(alt)}"><script type="application/json">{text}</script></div>'
+    )
 
 
 def as_rst(app, what, name, obj, options, lines):
@@ -123,13 +150,16 @@ def signature(app, what, name, obj, options, arguments, result):
     return ("", None) if dataclasses.is_dataclass(obj) and what == "class" else None
 
 
-def redirect(app, exception):
-    """The address of the whole folder opens the start page."""
+def finish(app, exception):
+    """The address of the whole folder opens the start page; the widgets' script and style are files of the site."""
     Path(app.outdir, "index.html").write_text(f'<meta http-equiv="refresh" content="0; url={root_doc}.html">\n')
+    script = of_widgets("dials.js").replace("export default { render };", PLAY)
+    Path(app.outdir, "_static", "play.js").write_text(f"(() => {{\n{script}}})();\n", encoding="utf-8")
+    Path(app.outdir, "_static", "play.css").write_text(of_widgets("dials.css"), encoding="utf-8")
 
 
 def setup(app):
     app.connect("source-read", read_source)
     app.connect("autodoc-process-docstring", as_rst)
     app.connect("autodoc-process-signature", signature)
-    app.connect("build-finished", redirect)
+    app.connect("build-finished", finish)

@@ -18,6 +18,7 @@ from minidiff.clip import CLIP, CLIPImage
 from minidiff.convert import WeightsError, load, their_name
 from minidiff.convert.files import read_tensors, refuse_pickle, replacing
 from minidiff.convert.single_file import unet_rules
+from minidiff.dit import DiT
 from minidiff.ip_adapter import IPAdapter, clip_pixels
 from minidiff.pictures import one_or_each
 from minidiff.tokenizer import EOS
@@ -226,6 +227,9 @@ class Adaptable:
 
     @property
     def _parts(self) -> dict[str, nn.Module]:
+        """WeightsError for a transformer, which we cannot adapt."""
+        if isinstance(self.unet, DiT):
+            raise WeightsError(f"this model has no U-Net, but a {type(self.unet).__name__}: use diffusers to adapt it")
         return dict(zip(PARTS, (self.unet, self.text), strict=True))
 
     @torch.no_grad()
@@ -253,7 +257,7 @@ class Adaptable:
         if len(tensors) != 1 or (vectors := next(iter(tensors.values()))).ndim > 2:
             what = "a textual inversion for SDXL" if "clip_g" in tensors else "no textual inversion"
             raise WeightsError(f"{path} is {what}: give one with the vectors of one word")
-        (key,), table = tensors, self.text.token_embedding.weight[: len(self.tokenizer)]
+        (key,), table = tensors, self._parts["text_encoder"].token_embedding.weight[: len(self.tokenizer)]
         vectors = vectors.reshape(-1, vectors.shape[-1]).to(table)
         if vectors.shape[1] != table.shape[1]:
             raise WeightsError(f"{path} has {vectors.shape[1]} numbers a vector, expected {table.shape[1]}")
@@ -269,7 +273,7 @@ class Adaptable:
 
     def load_ip_adapter(self, path: str | Path, image_encoder: str | Path) -> None:
         """For `ip_image`: an IP-Adapter's file, and its picture encoder: transformers' folder, or a CLIP of ours."""
-        image_encoder, adapter = Path(image_encoder), IPAdapter.load(path, self.unet)
+        image_encoder, adapter = Path(image_encoder), IPAdapter.load(path, self._parts["unet"])
         ours = image_encoder.suffix == ".safetensors"
         encoder = CLIPImage.of(load(CLIP, image_encoder)) if ours else CLIPImage.from_diffusers(image_encoder)
         if (got := encoder.config.projection_dim) != (expected := adapter.config.image_dim):

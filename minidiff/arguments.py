@@ -146,19 +146,18 @@ def check_latents(latents: "Tensor | None", n: int, channels: int, factor: int) 
 
 
 def picture_size(
-    height: int | None, width: int | None, factor: int, sample_size: int, fixed: tuple[str, Sequence[int]] | None
+    height: int | None, width: int | None, multiple: int, usual: int, fixed: tuple[str, Sequence[int]] | None
 ) -> tuple[int, ...]:
     """(height, width) of the pictures, in pixels: those of what is `fixed` (its name, its sides), with which the
-    arguments must agree; else the arguments; else what the U-Net was trained at."""
+    arguments must agree; else the arguments; else the `usual`, what the network was trained at."""
     if fixed is not None:
         found, what = fixed[1], f"that of {fixed[0]}"
     else:
-        usual = factor * sample_size
         found, what = [usual if side is None else whole(side) for side in (height, width)], "a whole number of pixels"
     for name, asked, side in zip(("height", "width"), (height, width), found, strict=True):
         if asked is not None and (side is None or whole(asked) != side):
             raise ValueError(f"{name} is {named(asked)}, expected {what}" + (f", {side}" if side else ""))
-    check_size("the picture", found[1], found[0], factor, "give another height or width")
+    check_size("the picture", found[1], found[0], multiple, "give another height or width")
     return tuple(found)
 
 
@@ -205,14 +204,15 @@ def guidance_scale(guidance: float) -> float:
     return given
 
 
-def skipped_steps(steps: int, strength: float) -> int:
-    """How many of the steps an image stands for: all but int(steps * strength), as in diffusers.
+def skipped_steps(steps: int, strength: float, up: bool = False) -> int:
+    """How many of the steps an image stands for: all but int(steps * strength), as in diffusers; but of SD 3 and FLUX
+    it rounds `up` what is left.
 
     ValueError unless strength is in (0, 1] and a step is left.
     """
     if not (share := real(strength, 0, 1)):
         raise ValueError(f"strength is {named(strength)}, expected a number above 0, to 1")
-    if (done := int(steps * share)) == 0:
+    if (done := steps - int(steps - steps * share) if up else int(steps * share)) == 0:
         unit = 10 ** (2 - math.floor(math.log10(1 / steps)))  # three digits, rounded up
         enough = math.ceil(unit / steps) / unit
         raise ValueError(f"strength {share} of {steps} steps is no step: give at least {enough:g}")
@@ -226,8 +226,8 @@ def steps_before(share: float, schedule: Any, times: "Tensor") -> int:
     """
     if not (given := real(share, 0, 1)):
         raise ValueError(f"the refiner's share is {named(share)}, expected a number above 0, to 1")
-    steps = len(times) - 1
-    before = int((schedule.network_time(times[:-1]) >= round(given * schedule.T)).sum())
+    steps, most = len(times) - 1, max(schedule.T, schedule.network_time(schedule.T).item())  # of `Flow`, T is 1
+    before = int((schedule.network_time(times[:-1]) >= round(given * most)).sum())
     if not 0 < before < steps:
         raise ValueError(f"the refiner's share, {given}, leaves {before} of {steps} steps to the first: change it")
     return before

@@ -43,10 +43,11 @@ class FluxConfig:
     pooled_projection_dim: int = 128
     guidance_embeds: bool = False  # True: it is told the guidance that it was distilled from, as FLUX.1 dev
     axes_dims_rope: tuple[int, ...] = (16, 16, 16)  # channels of a head that turn with each axis of a place
+    sample_size: int = 128  # height and width of the latents if nobody says, as in diffusers: no file has it
 
     def __post_init__(self):
-        if (got := sum(self.axes_dims_rope)) != self.attention_head_dim:
-            raise ValueError(f"axes_dims_rope add up to {got}, expected attention_head_dim, {self.attention_head_dim}")
+        if len(got := self.axes_dims_rope) != 3 or sum(got) != self.attention_head_dim:
+            raise ValueError(f"axes_dims_rope is {got}, expected 3 that add up to attention_head_dim")
 
 
 class PatchEmbedding(nn.Module):
@@ -99,17 +100,18 @@ def rotated(x: Tensor, angles: Tensor | None) -> Tensor:
 
 
 class Modulation(nn.Module):
-    """n vectors (B, 1, D) of temb (B, D), 0 before training: adaLN-zero (Peebles & Xie 2022, arXiv:2212.09748)."""
+    """n shifts, scales and gates of temb, 0 before training: adaLN-zero (Peebles & Xie 2022, arXiv:2212.09748)."""
 
     def __init__(self, dim: int, n: int):
         super().__init__()
         self.n, self.linear = n, zero(nn.Linear(dim, n * dim))
 
     def forward(self, temb: Tensor) -> tuple[Tensor, ...]:
-        return self.linear(temb)[:, None].chunk(self.n, dim=-1)
+        return self.linear(temb)[:, None].chunk(self.n, dim=-1)  #                               n times (B, 1, D)
 
 
 def modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """(1 + scale) norm(x) + shift, of x (B, N, D); `norm` has no weights of its own."""
     return F.layer_norm(x, x.shape[-1:], eps=1e-6) * (1 + scale) + shift
 
 
@@ -187,7 +189,7 @@ class JointBlock(nn.Module):
 
 
 class SingleBlock(nn.Module):
-    """Text and picture as one sequence (B, M + N, D), with attention and MLP side by side (Dehghani et al. 2023)."""
+    """x + gate W [attention(h), gelu(V h)], h modulated x (B, M + N, D): text, then picture (Dehghani et al. 2023)."""
 
     def __init__(self, dim: int, heads: int):
         super().__init__()
@@ -278,19 +280,17 @@ class Flux(DiT):
     """
 
     def __init__(self, config: FluxConfig = FluxConfig()):  # noqa: B008
-        out, heads, n = config.out_channels or config.in_channels, config.num_attention_heads, config.num_layers
+        out, heads, n = config.out_channels or config.in_channels, config.num_attention_heads, config.num_single_layers
         super().__init__(config, config.in_channels // 4, 2, out, config.guidance_embeds)
         self.x_embedder = nn.Linear(config.in_channels, self.dim)
-        self.transformer_blocks = nn.ModuleList(JointBlock(self.dim, heads) for _ in range(n))
-        singles = (SingleBlock(self.dim, heads) for _ in range(config.num_single_layers))
-        self.single_transformer_blocks = nn.ModuleList(singles)
+        self.transformer_blocks = nn.ModuleList(JointBlock(self.dim, heads) for _ in range(config.num_layers))
+        self.single_transformer_blocks = nn.ModuleList(SingleBlock(self.dim, heads) for _ in range(n))
 
     def forward(self, x: Tensor, t: Tensor, cond: tuple[Tensor, ...]) -> Tensor:
         x, context, temb = self.begin(x, t, cond)
         height, width, words = x.shape[2] // 2, x.shape[3] // 2, context.shape[1]
         grid = torch.cartesian_prod(*(torch.arange(n, device=x.device) for n in (1, height, width)))
-        places = F.pad(grid, (0, 0, words, 0))  # all words at 0, patches at (0, row, column)    (M + N, 3)
-        angles = rotary(places, self.config.axes_dims_rope)  #                                   (M + N, d / 2)
+        angles = rotary(F.pad(grid, (0, 0, words, 0)), self.config.axes_dims_rope)  # all words at 0: (M + N, d / 2)
         x = self.x_embedder(F.pixel_unshuffle(x, 2).flatten(2).transpose(1, 2))  #               (B, N, D)
         for block in self.transformer_blocks:
             x, context = block(x, context, temb, angles)

@@ -29,6 +29,7 @@ from minidiff.clip import SelfAttention
 from minidiff.controlnet import ControlNet
 from minidiff.denoise import X0
 from minidiff.guide import cfg, inpaint
+from minidiff.lesson import joined
 from minidiff.pipeline import SCHEDULE, StableDiffusion
 from minidiff.sample import ddim, ddpm, euler_ancestral
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
@@ -283,8 +284,8 @@ class Yours(StableDiffusion):
             return add_noise(x0, eps, t, bars)
         return Discrete.add_noise(schedule, x0, eps, t)
 
-    def _process(self, sampler: Callable | None, steps: int) -> tuple:
-        schedule, prediction, sampler, times, *rest = super()._process(sampler, steps)
+    def _process(self, sampler: Callable | None, steps: int, patches: int) -> tuple:
+        schedule, prediction, sampler, times, *rest = super()._process(sampler, steps, patches)
         self._times = self.mine("trailing", trailing)(schedule.T, steps) if self._standard else times
         return schedule, prediction, sampler, self._times, *rest
 
@@ -364,12 +365,12 @@ def drawing(called, there) -> str:
     for title, names in PLACES.items():
         part = f"<b>{title}</b>"
         for number, functions in names.items():
-            colours = "#CCEBE1;color:black" if number in there else "none"
+            colours = "#CCEBE1" if number in there else "none"
             colours = "#009E73;color:white" if number in called else colours
             style = f"background:{colours};border:1px solid gray;border-radius:4px;padding:1px 5px;margin:2px"
             part += f'<div style="{style}">{"✓ " * (number in called)}{number} {html.escape(functions)}</div>'
         parts.append(f"<div>{part}</div>")
-    return f'<div style="display:flex;flex-wrap:wrap;gap:9px;font:12px sans-serif">{"<div>→</div>".join(parts)}</div>'
+    return joined(parts)
 
 
 def _images(pixels: Tensor) -> list[Image.Image]:

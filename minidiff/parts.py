@@ -15,12 +15,16 @@ from minidiff import convert
 from minidiff.arguments import named
 from minidiff.clip import CLIP, CLIPText, CLIPTextProjected
 from minidiff.convert import WeightsError, load
-from minidiff.prompts import WordsAndSizes
+from minidiff.dit import Flux, MMDiT
+from minidiff.prompts import WordsAndGuidance, WordsAndSizes, WordsOfThree
+from minidiff.t5 import T5, T5Tokenizer
 from minidiff.tokenizer import Tokenizer
 from minidiff.unet import UNet
 from minidiff.vae import VAE
 
-TEXTS = {"CLIPTextModel": CLIPText, "CLIPTextModelWithProjection": CLIPTextProjected}
+TEXTS = {"CLIPTextModel": CLIPText, "CLIPTextModelWithProjection": CLIPTextProjected, "T5EncoderModel": T5}
+NETS = {"UNet2DConditionModel": UNet, "SD3Transformer2DModel": MMDiT, "FluxTransformer2DModel": Flux}
+CONTEXT = {MMDiT: 256, Flux: 512}  # tokens that T5 reads for them, as in diffusers
 
 
 def from_weights(folder: Path, device: torch.device) -> dict:
@@ -52,32 +56,45 @@ def from_diffusers(
     elif config is not None:
         raise WeightsError(f"{folder} is no .safetensors file, which config= is for: give a file, or no config")
     index, options = convert.read_index(folder), convert.read_options(folder)
-    texts = {name: TEXTS[index[name][1]] for name in ("text_encoder", "text_encoder_2") if index.get(name, (0, 0))[1]}
-    models = {"vae": VAE, "unet": UNet, **texts}
+    texts = [f"text_encoder{n}" for n in ("", "_2", "_3")]
+    texts = {name: TEXTS[index[name][1]] for name in texts if index.get(name, (0, 0))[1]}
+    of_net = "unet" if "unet" in index else "transformer"
+    kind = NETS[index[of_net][1]]
+    models = {"vae": VAE, of_net: kind, **texts}
     configs = {name: convert.find_part(model, folder / name, file)[0] for name, model in models.items()}
     convert.check_fit(
-        folder / "unet", configs["unet"], configs["vae"], *(configs[name] for name in texts), sizes=options.sizes
+        folder / of_net, configs[of_net], configs["vae"], *(configs[name] for name in texts), sizes=options.sizes
     )
-    scheduler = convert.read_scheduler(folder, sampler)
-    tokenizers = [Tokenizer.load(folder / name.replace("text_encoder", "tokenizer")) for name in texts]
+    scheduler, tokenizers = convert.read_scheduler(folder, sampler), []
+    for name, model in texts.items():
+        where, t5 = folder / name.replace("text_encoder", "tokenizer"), model is T5
+        tokenizers.append(T5Tokenizer.load(where, CONTEXT[kind]) if t5 else Tokenizer.load(where))
 
     device = torch.empty(0, device=device).device  # "cuda:0" for "cuda", as tensors there say
     home = torch.device("cpu") if offload else device
     precisions = {name: torch.float32 if name == "vae" else dtype for name in models}  # half would overflow in a VAE
     vae, unet, *encoders = (m.from_diffusers(folder / name, home, file, precisions[name]) for name, m in models.items())
-    unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
     if offload:
         one_at_a_time([vae, unet, *encoders], device)
-    read = WordsAndSizes(list(zip(encoders, tokenizers, strict=True)), options.zeros, options.sizes == 5)
+    readers = list(zip(encoders, tokenizers, strict=True))
+    if kind is MMDiT:
+        read = WordsOfThree(readers[:2], readers[2] if readers[2:] else None, unet.config.joint_attention_dim)
+    elif kind is Flux:
+        read = WordsAndGuidance(*readers, unet.config.guidance_embeds)
+    else:
+        unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
+        read = WordsAndSizes(readers, options.zeros, options.sizes == 5) if options.sizes else None
     parts = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": encoders[0], "tokenizer": tokenizers[0]}
-    parts |= {"scheduler_config": scheduler, "sampler": sampler, "device": device if offload else None}
-    return parts | ({"read": read} if options.sizes else {})
+    return parts | {
+        "scheduler_config": scheduler, "sampler": sampler, "device": device if offload else None, "read": read
+    }  # fmt: skip
 
 
 def to_diffusers(pipe, folder: Path) -> None:
     """A folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures as `pipe`."""
-    if isinstance(pipe.read, WordsAndSizes):
-        raise WeightsError("an SDXL pipeline is not written as a whole: take to_diffusers of its parts")
+    if isinstance(pipe.read, WordsAndSizes) or not isinstance(pipe.unet, UNet):
+        kind = "SDXL" if isinstance(pipe.unet, UNet) else "SD 3 or FLUX"
+        raise WeightsError(f"an {kind} pipeline is not written as a whole: take to_diffusers of its parts")
     pipe.vae.to_diffusers(folder / "vae")
     pipe.unet.to_diffusers(folder / "unet")
     pipe.text.to_diffusers(folder / "text_encoder")

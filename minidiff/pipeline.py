@@ -20,6 +20,7 @@ from minidiff.clip import CLIPText
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError
 from minidiff.denoise import Prediction, V, clipped, denoiser
+from minidiff.dit import DiT
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
 from minidiff.precision import find_device
@@ -54,10 +55,9 @@ class StableDiffusion(Adaptable):
         read: Callable | None = None,
         device: torch.device | None = None,
     ):
-        """The parts. `words` are those the text was taught, if known. `sampler` draws where a call names none.
-
-        `read` is how prompts are read, one of minidiff.prompts; if none, by `text` and `tokenizer`. `device` is where
-        to compute, if not where the U-Net is.
+        """The parts; `unet` is the network, a transformer in SD 3 and FLUX. `words` are those the text was taught, if
+        known. `sampler` draws where a call names none. `read` is how prompts are read, one of minidiff.prompts; if
+        none, by `text` and `tokenizer`. `device` is where to compute, if not where the network is.
 
         With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
         sampler, unless one is given.
@@ -69,7 +69,7 @@ class StableDiffusion(Adaptable):
         if scheduler_config is not None:
             if sampler is not None:
                 scheduler_config = convert.with_sampler(scheduler_config, sampler)
-            self.schedule, self.prediction, *_ = convert.scheduler(scheduler_config, 1)  # the same for any steps
+            self.schedule, self.prediction, *_ = convert.scheduler(scheduler_config, 1, 1)  # the same for any
         self.scheduler_config = scheduler_config
 
     @classmethod
@@ -92,7 +92,7 @@ class StableDiffusion(Adaptable):
         dtype: torch.dtype = torch.float32,
         offload: bool = False,
     ) -> "StableDiffusion":
-        """What `save_pretrained` of diffusers wrote, such as a folder of Stable Diffusion 1.5, 2.1, XL or Turbo.
+        """What `save_pretrained` of diffusers wrote: a folder of Stable Diffusion 1, 2, XL, Turbo, 3, 3.5 or of FLUX.1.
 
         Or one .safetensors file with all weights by the original code's names, as most community models are: sizes,
         tokenizer and scheduler are then those of `config`, a folder for the same model, as in `from_single_file` there.
@@ -102,7 +102,7 @@ class StableDiffusion(Adaptable):
         `from_pretrained(folder, scheduler=...)` does there. WeightsError, in one line and before any weight is read,
         for what is missing or not implemented.
 
-        `dtype` is the precision of U-Net and text encoders: float32, float16 or bfloat16; the VAE keeps single
+        `dtype` is the precision of network and text encoders: float32, float16 or bfloat16; the VAE keeps single
         precision, as its activations overflow float16. With `offload`, a part is on the device only while it works, and
         in the memory of the CPU otherwise; the last one stays until another comes.
         """
@@ -111,7 +111,7 @@ class StableDiffusion(Adaptable):
     def to_diffusers(self, folder: str | Path) -> None:
         """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures.
 
-        WeightsError for SDXL.
+        WeightsError for SDXL, SD 3 and FLUX.
         """
         parts.to_diffusers(self, Path(folder))
 
@@ -142,10 +142,11 @@ class StableDiffusion(Adaptable):
     ) -> list[Image.Image] | Trace:
         """One picture a prompt.
 
-        guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`
+        guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`; FLUX.1 dev is
+                   told it, schnell ignores it, and both are guided so by a negative prompt: `prompts.WordsAndGuidance`
         sampler    a function like those of minidiff.sample; if none, ddim, or the one of the folder's scheduler
         seed       picture i starts from the noise of seed + i; or a seed for each. Same seed, same picture
-        height     in pixels, a multiple of 8, as is the width; if none, what the U-Net was trained at
+        height     in pixels, a multiple of 8, as is the width, of 16 in SD 3 and FLUX; if none, what it was trained at
         image      redraw this one, or one for each prompt, instead of drawing from nothing (Meng et al. 2022, SDEdit)
         strength   the share of the steps that are done on it, in (0, 1]: small keeps it, 1 all but forgets it
         mask       of the image, white (or True, or 1) is redrawn; all else is kept, pixel for pixel
@@ -156,7 +157,7 @@ class StableDiffusion(Adaptable):
         refiner    (pipeline, share): another one's U-Net, told the prompts in its way, draws that last share of time
         ip_image   what the picture shows, one or one for each prompt, through the IP-Adapter of `load_ip_adapter`
         ip_scale   how much that counts beside the prompt: 0 not at all
-        latents    noise to start from instead, (B, 4, H / 8, W / 8); not with an image
+        latents    noise to start from instead, (B, 4 or 16, H / 8, W / 8); not with an image
         trace      return a Trace, whose .images the pictures are
 
         All of them combine; but `mask` and `margins` need an image, and `latents` go without one. Pictures may be of
@@ -208,7 +209,6 @@ class StableDiffusion(Adaptable):
         steps, guidance = arguments.step_count(steps, most), arguments.guidance_scale(guidance)
         if sampler is not None and not callable(sampler):
             raise ValueError(f"sampler is {named(sampler)}, expected a function of minidiff.sample, such as ddim")
-        schedule, prediction, sampler, times, start, clip = self._process(sampler, steps)
         # they draw on the CPU, so that a seed means one picture everywhere
         generators = [torch.Generator().manual_seed(s) for s in arguments.seeds(seed, n)]
         if image is None and (mask is not None or margins is not None):
@@ -217,16 +217,20 @@ class StableDiffusion(Adaptable):
             raise ValueError("got latents and an image, expected one of them: the noise is added to the image")
         if self.inpaints and (image is None or (mask is None and margins is None)):
             raise ValueError("this model's U-Net only inpaints: give image= and mask=, or margins=")
-        skipped = arguments.skipped_steps(steps, strength if margins is None else 1.0) if image is not None else 0
+        share, up = (strength if margins is None else 1.0), isinstance(self.unet, DiT)
+        skipped = arguments.skipped_steps(steps, share, up) if image is not None else 0
         from_noise = image is None or (self.inpaints and not skipped)
-        if (refiner or not from_noise) and self.scheduler_config is not None and sampler is plms:
-            raise ValueError("diffusers' PNDM does not start from an image, or midway, as others do: give sampler=ddim")
-        margins = None if margins is None else arguments.sides(margins)
-        canvas = None if image is None else Canvas.of(n, image, mask, margins, self.factor)
+        margins, multiple = None if margins is None else arguments.sides(margins), self.factor * self.unet.patch
+        canvas = None if image is None else Canvas.of(n, image, mask, margins, multiple)
         arguments.check_latents(latents, n, self.vae.config.latent_channels, self.factor)
         fixed = None if latents is None else ("the latents", [self.factor * side for side in latents.shape[2:]])
         fixed = fixed if canvas is None else ("the image, with its margins", canvas.pictures.shape[2:])
-        height, width = arguments.picture_size(height, width, self.factor, self.unet.config.sample_size, fixed)
+        usual = self.factor * self.unet.config.sample_size
+        height, width = arguments.picture_size(height, width, multiple, usual, fixed)
+        patches = (height // multiple) * (width // multiple)
+        schedule, prediction, sampler, times, start, clip = self._process(sampler, steps, patches)
+        if (refiner or not from_noise) and self.scheduler_config is not None and sampler is plms:
+            raise ValueError("diffusers' PNDM does not start from an image, or midway, as others do: give sampler=ddim")
         control, times = self._hints(control, n, height, width), times[skipped:]
         looking = self._looking_at(ip_image, ip_scale, n)
         match refiner:
@@ -237,10 +241,11 @@ class StableDiffusion(Adaptable):
             case _:
                 expected = f"(pipeline on {self.device}, share of the time)"
                 raise ValueError(f"refiner is {named(refiner)}, expected {expected}")
-        arguments.warn_of_words(prompts + negatives, self.tokenizer, self.words)
+        _, longest = getattr(self.read, "t5", None) or (None, self.tokenizer)  # T5 reads what CLIP cuts
+        arguments.warn_of_words(prompts + negatives, longest, self.words)
 
         # Words
-        told = prompts, negatives, self.device, (height, width), sizes
+        told = prompts, negatives, self.device, (height, width), sizes, guidance
         uncond, cond = self.read(*told)
         refined = other and (other.unet, other.unet, other.prediction, *other.read(*told))
 
@@ -264,11 +269,11 @@ class StableDiffusion(Adaptable):
         controlnets, estimates, sample = [controlnet for controlnet, _, _ in control], [], begun(sampler)
 
         def states(x, times, unet, net, prediction, uncond, cond) -> Iterator[Tensor]:
-            denoise = denoiser(net, schedule, prediction)
+            denoise, scale = denoiser(net, schedule, prediction), 1.0 if uncond is None else guidance
             if trace:
-                denoise = traced_cfg(denoise, cond, uncond, guidance, unet, controlnets, record.calls)
+                denoise = traced_cfg(denoise, cond, uncond, scale, unet, controlnets, record.calls)
             else:
-                denoise = cfg(denoise, cond, uncond, guidance)
+                denoise = cfg(denoise, cond, uncond, scale)
             denoise = clipped(denoise, clip)
             if redrawn is not None:
                 denoise = inpaint(denoise, known, redrawn)
@@ -302,7 +307,8 @@ class StableDiffusion(Adaptable):
         if not latents.isfinite().all():
             arguments.warn("the picture is not finite: lower the guidance or the scale of control, or try other steps")
         at_once = max(1, min(8, WHOLE // (self.factor**2 * latents[0, 0].numel())))  # to spare memory
-        parts = (latents.to(self.device) / self.vae.config.scaling_factor).split(at_once)
+        config = self.vae.config
+        parts = (latents.to(self.device) / config.scaling_factor + (config.shift_factor or 0)).split(at_once)
         return to_pil(torch.cat([self.vae.decode(part) for part in parts]))
 
     @property
@@ -313,13 +319,13 @@ class StableDiffusion(Adaptable):
     @property
     def inpaints(self) -> bool:
         """Whether the U-Net is one that learned to inpaint, and does nothing else: `guide.inpaint9`."""
-        return self.unet.config.in_channels != self.vae.config.latent_channels
+        return self.unet.config.in_channels == 2 * self.vae.config.latent_channels + 1
 
     @property
     def device(self) -> torch.device:
         return self._device or next(self.unet.parameters()).device
 
-    def _process(self, sampler: Callable | None, steps: int) -> tuple:
+    def _process(self, sampler: Callable | None, steps: int, patches: int) -> tuple:
         """(schedule, prediction, sampler, times, scale of the first state's noise, limit of x_0)"""
         sampler = sampler or self.sampler
         if self.scheduler_config is None:
@@ -327,7 +333,7 @@ class StableDiffusion(Adaptable):
             start = self.schedule(self.schedule.T)[1].item()
             return self.schedule, self.prediction, sampler or ddim, trailing(self.schedule.T, steps), start, math.inf
         config = self.scheduler_config if sampler is None else convert.with_sampler(self.scheduler_config, sampler)
-        schedule, prediction, own, times, clip = convert.scheduler(config, steps)
+        schedule, prediction, own, times, clip = convert.scheduler(config, steps, patches)
         return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps), clip
 
     def _hints(self, control, n: int, height: int, width: int) -> list[tuple[ControlNet, Tensor, float]]:
@@ -340,7 +346,7 @@ class StableDiffusion(Adaptable):
                 case _:
                     raise ValueError(f"control is {named(item)}, expected (controlnet, hint, scale), or a list of them")
             for name in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
-                if (got := getattr(its, name)) != (expected := getattr(own, name)):
+                if (got := getattr(its, name)) != (expected := getattr(own, name, None)):
                     raise ValueError(f"the ControlNet is for another U-Net, {name} {got}: give one for {expected}")
             hints = to_tensor(one_or_each("the hint", hint, n))
             if size(hints) != f"{width}x{height}":
@@ -382,7 +388,7 @@ class StableDiffusion(Adaptable):
     def _encoded(self, pictures: Tensor, generators: list[torch.Generator]) -> Tensor:
         pairs = zip(pictures, generators, strict=True)
         latents = torch.cat([self.vae.encode(picture[None].to(self.device)).sample(g) for picture, g in pairs])
-        return latents * self.vae.config.scaling_factor
+        return (latents - (self.vae.config.shift_factor or 0)) * self.vae.config.scaling_factor
 
 
 def find_weights(name: str | Path) -> Path:

@@ -1,17 +1,23 @@
 """How prompts are read: what a network is told of them, its `cond`, and what guidance leads away from, its `uncond`.
 
-A reader is called with B prompts, B or 1 negative ones, the device, the picture's (height, width), and `Sizes` or None,
-which only SDXL's takes; it gives (uncond, cond), in which first dimensions are B.
+A reader is called with (prompts, negatives, device, size, sizes, guidance): B texts, B or 1 negative ones, where to
+compute, the picture's (height, width), `Sizes` or None, which only SDXL's takes, and a number, which FLUX is told. It
+gives (uncond, cond), in which first dimensions are B, or (None, cond) where nothing is led away from.
 """
 
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from minidiff.arguments import named, real
 from minidiff.clip import CLIPText
 from minidiff.denoise import Cond
+from minidiff.t5 import T5, T5Tokenizer
 from minidiff.tokenizer import Tokenizer
+
+DISTILLED = 3.5  # the guidance that FLUX.1 dev is told if nobody says, as in diffusers
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Sizes:
     crops_coords_top_left: tuple[float, float] = (0, 0)  # what was cropped: at (0, 0) objects are not cut
     target_size: tuple[float, float] | None = None  # height and width after that
     aesthetic_score: float = 6.0  # how much people liked it, 1 to 10; the refiner is told this instead of target_size
-    negative: "Sizes | None" = None  # beside the negative prompt; None: the same, but a score of 2.5
+    negative: "Sizes | None" = None  # beside the negative prompt; None: the same, of the refiner uncropped and 2.5
 
     def __post_init__(self):
         for name in ("original_size", "crops_coords_top_left", "target_size"):
@@ -48,11 +54,8 @@ class Words:
     def __init__(self, text: CLIPText, tokenizer: Tokenizer):
         self.text, self.tokenizer = text, tokenizer
 
-    def __call__(
-        self, prompts: list[str], negatives: list[str], device: torch.device, size: tuple, sizes: Sizes | None = None
-    ) -> tuple[Cond, Cond]:
-        if sizes is not None:
-            raise ValueError("got sizes, which this model is not told: give them to SDXL alone")
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=1.0) -> tuple[Cond, Cond]:
+        refuse_sizes(sizes)
         ids = torch.cat([self.tokenizer(negatives).expand(len(prompts), -1), self.tokenizer(prompts)])
         return self.text(ids.to(device)).chunk(2)
 
@@ -68,25 +71,14 @@ class WordsAndSizes:
     def __init__(self, encoders: list[tuple[CLIPText, Tokenizer]], zeros: bool, scored: bool):
         self.encoders, self.zeros, self.scored = encoders, zeros, scored
 
-    def __call__(
-        self,
-        prompts: list[str],
-        negatives: list[str],
-        device: torch.device,
-        size: tuple[int, int],
-        sizes: Sizes | None = None,
-    ) -> tuple[Cond, Cond]:
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=1.0) -> tuple[Cond, Cond]:
         sizes = Sizes() if sizes is None else sizes
         if not isinstance(sizes, Sizes):
             raise ValueError(f"sizes are {named(sizes)}, expected prompts.Sizes(...)")
-        both = (sizes.negative or replace(sizes, aesthetic_score=2.5), sizes)
+        usual = replace(sizes, crops_coords_top_left=(0, 0), aesthetic_score=2.5) if self.scored else sizes
+        both = (sizes.negative or usual, sizes)  # as diffusers has it
         negatives = negatives * (len(prompts) // len(negatives))
-        states = []
-        for text, tokenizer in self.encoders:
-            ids = tokenizer([*negatives, *prompts]).to(device)
-            layers = text.hidden_states(ids)
-            states.append(layers[-2])
-        states, pooled = torch.cat(states, dim=-1), text.pooled(ids, text.final_layer_norm(layers[-1]))
+        states, (*_, pooled) = side_by_side(self.encoders, [*negatives, *prompts], device)
         for i, negative in enumerate(negatives):
             if self.zeros and not negative:
                 states[i], pooled[i] = 0, 0
@@ -94,3 +86,70 @@ class WordsAndSizes:
         told = (row.expand(len(prompts), -1) for row in numbers)
         uncond, cond = zip(states.chunk(2), pooled.chunk(2), told, strict=True)
         return uncond, cond
+
+
+class WordsOfThree:
+    """(states, pooled text): Stable Diffusion 3.
+
+    The states, (B, N + 256, width), are those of both CLIPs side by side, as in SDXL, padded with zeros to the width
+    of T5's, which come behind them: zeros if there is no T5. The pooled text is that of both CLIPs.
+    """
+
+    def __init__(self, encoders: list[tuple[CLIPText, Tokenizer]], t5: tuple[T5, T5Tokenizer] | None, width: int):
+        self.encoders, self.t5, self.width = encoders, t5, width
+
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=1.0) -> tuple[Cond, Cond]:
+        refuse_sizes(sizes)
+        texts = [*negatives * (len(prompts) // len(negatives)), *prompts]
+        states, pooled = side_by_side(self.encoders, texts, device)
+        states = F.pad(states, (0, self.width - states.shape[-1]))
+        behind = states.new_zeros(len(texts), 256, self.width) if self.t5 is None else by_t5(self.t5, texts, device)
+        states, pooled = torch.cat([states, behind], dim=1), torch.cat(pooled, dim=-1)
+        uncond, cond = zip(states.chunk(2), pooled.chunk(2), strict=True)
+        return uncond, cond
+
+
+class WordsAndGuidance:
+    """(T5's states, (B, 512, D), CLIP's pooled text, and the guidance if it is `told`): FLUX.1 dev, or schnell.
+
+    They draw without a negative prompt, as they were distilled. With one, even " ", they are guided away from it as
+    others are, diffusers' true_cfg_scale, and dev is told its usual 3.5.
+    """
+
+    def __init__(self, clip: tuple[CLIPText, Tokenizer], t5: tuple[T5, T5Tokenizer], told: bool):
+        self.clip, self.t5, self.told = clip, t5, told
+
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=DISTILLED) -> tuple[Cond, Cond]:
+        refuse_sizes(sizes)
+        led, (text, tokenizer) = any(negatives), self.clip
+        texts = [*negatives * (len(prompts) // len(negatives)), *prompts] if led else prompts
+        ids = tokenizer(texts).to(device)
+        parts = [by_t5(self.t5, texts, device), text.pooled(ids, text(ids))]
+        if self.told:
+            parts.append(torch.full((len(texts),), DISTILLED if led else guidance, device=device))
+        both = zip(*(part.split(len(prompts)) for part in parts), strict=True)
+        uncond, cond = both if led else (None, *both)
+        return uncond, cond
+
+
+def side_by_side(
+    encoders: list[tuple[CLIPText, Tokenizer]], texts: list[str], device: torch.device
+) -> tuple[Tensor, list[Tensor]]:
+    """Penultimate states of CLIPs, not normalised, (B, N, D_1 + D_2), and what each pools of its last, normalised."""
+    states, pooled = [], []
+    for text, tokenizer in encoders:
+        ids = tokenizer(texts).to(device)
+        layers = text.hidden_states(ids)
+        states.append(layers[-2])
+        pooled.append(text.pooled(ids, text.final_layer_norm(layers[-1])))
+    return torch.cat(states, dim=-1), pooled
+
+
+def by_t5(t5: tuple[T5, T5Tokenizer], texts: list[str], device: torch.device) -> Tensor:
+    text, tokenizer = t5
+    return text(tokenizer(texts).to(device))
+
+
+def refuse_sizes(sizes: Sizes | None) -> None:
+    if sizes is not None:
+        raise ValueError("got sizes, which this model is not told: give them to SDXL alone")

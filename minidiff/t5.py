@@ -8,7 +8,7 @@ from pathlib import Path
 import tokenizers
 import torch
 import torch.nn.functional as F
-from tokenizers import pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
 from torch import Tensor, nn
 
 from minidiff import convert
@@ -133,6 +133,9 @@ class T5Tokenizer:
     def __init__(self, unigram: tokenizers.Tokenizer, context: int = 512):
         self.unigram, self.context = unigram, context
         # as transformers has it, also for a file of another age that says otherwise
+        given = unigram.normalizer if isinstance(unigram.normalizer, normalizers.Sequence) else [unigram.normalizer]
+        kept = [each for each in given if isinstance(each, normalizers.Precompiled)]
+        unigram.normalizer = normalizers.Sequence(kept)
         words = [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
         unigram.pre_tokenizer = pre_tokenizers.Sequence(words)
         unigram.enable_truncation(context)

@@ -68,7 +68,8 @@ def traced_cfg(
     calls: list[Call],
 ) -> Callable:
     """`guide.cfg`, which adds to `calls`, at each call, its two halves, the attention maps and what control added."""
-    layers = {name: layer for name, layer in unet.named_modules() if name.endswith("attn2")}
+    # of MMDiT, attn2 is the picture's to itself
+    layers = {name: layer for name, layer in unet.named_modules() if name.endswith("attn2") and hasattr(layer, "maps")}
 
     def guided(x: Tensor, t) -> Tensor:
         n, parts, attention, control = len(x), [], {}, []

@@ -267,6 +267,7 @@ class UNet(UNetEncoder):
     `encode`. It computes in its weights' precision.
     """
 
+    patch = 1  # height and width of what it reads as one, in latents: a transformer reads more
     from_diffusers = classmethod(convert.from_diffusers)
     to_diffusers = convert.to_diffusers
 

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import os
 import secrets
 import shutil
@@ -27,11 +26,10 @@ FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium f
 ).split()
 # JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice.
 HARMLESS = "No such comm"
-# Controls that are seen and have no name: of their own, or a label beside them, as ipywidgets makes it.
-NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas, [role=slider]")]
+# Controls that are seen and have no name: of their own, in a label, or what stands on a button.
+NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas")]
     .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.labels?.length
-        || (e.localName === "button" ? e : e.closest(".widget-inline-hbox")?.querySelector(".widget-label"))
-            ?.textContent.trim()))
+        || e.localName === "button" && e.textContent.trim()))
     .map(e => e.outerHTML.slice(0, 200))"""
 
 
@@ -52,14 +50,13 @@ def chromium() -> str | None:
 @contextmanager
 def jupyterlab(folder: Path, home: Path):
     """JupyterLab serving a folder on a free port of this machine, settings and log in home: its URL and token."""
-    news = home / "lab" / "user-settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     url, token, log = f"http://127.0.0.1:{port}", secrets.token_hex(), home / "jupyterlab.log"
+    settings = Path(__file__).parent.parent / "tools" / "jupyterlab"  # as make lab has them
     options = f"""--no-browser --allow-root --LabApp.expose_app_in_browser=True --IdentityProvider.token={token}
+        --LabApp.app_settings_dir={settings}
         --ServerApp.ip=127.0.0.1 --ServerApp.port={port} --ServerApp.port_retries=0""".split()
     command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"]
     folders = {f"JUPYTER_{name}_DIR": str(home) for name in ("CONFIG", "DATA", "RUNTIME")}  # not the reader's own
@@ -144,17 +141,57 @@ class Notebook:
         return self.page.locator(f".jp-Cell[data-windowed-list-index='{index}'] .jp-Cell-outputArea")
 
     def soon(self, happens, *arguments, seconds=PATIENCE) -> bool:
-        """Whether happens(*arguments) becomes true in time."""
-        end = time.monotonic() + seconds
-        while not happens(*arguments):
-            if time.monotonic() > end:
-                return False
-            self.page.wait_for_timeout(100)
-        return True
+        return soon(self.page, happens, *arguments, seconds=seconds)
 
     def close(self):
         self.page.evaluate("() => window.notebook?.sessionContext?.shutdown()")
         self.page.close()
+
+
+def dials(output):
+    """For each dial of a widget its name, and its moves: pairs of (control, key), there and back again."""
+    for slider in output.locator(".minidiff-dial > input[type=range]").all():
+        place = int(slider.input_value())
+        there, back = ("ArrowLeft", "ArrowRight") if place else ("ArrowRight", "ArrowLeft")
+        moves = [((slider, there), (slider, back))] * (place or int(slider.get_attribute("max")))
+        yield slider.get_attribute("aria-label"), moves
+    for group in output.locator("fieldset.minidiff-dial").all():
+        buttons = group.locator("input").all()
+        (chosen,) = (button for button in buttons if button.is_checked())
+        moves = [((button, "Space"), (chosen, "Space")) for button in buttons if button is not chosen]
+        yield group.locator("legend").inner_text(), moves
+
+
+def soon(page, happens, *arguments, seconds=PATIENCE) -> bool:
+    """Whether happens(*arguments) becomes true in time."""
+    end = time.monotonic() + seconds
+    while not happens(*arguments):
+        if time.monotonic() > end:
+            return False
+        page.wait_for_timeout(100)
+    return True
+
+
+def shows(image, picture, whether=True):
+    return np.array_equal(pixels(image), picture) == whether
+
+
+def answers(page, output, cell):
+    """Every dial changes the picture; with all of them where they were, it is the first one again."""
+    image = output.locator(".minidiff-row img").last
+    first, undo = pixels(image), []
+    for name, moves in dials(output):  # one after the other, as one may matter only once another has moved
+        before = pixels(image)
+        for (control, key), back in moves:  # until another picture is seen: not every value gives one
+            control.press(key)
+            undo.insert(0, back)
+            if soon(page, shows, image, before, False, seconds=5):
+                break
+        assert soon(page, shows, image, before, False), f"{cell}: the picture stays, whatever {name} is"
+    assert undo, f"{cell}: no dial moves"
+    for control, key in undo:
+        control.press(key)
+    assert soon(page, shows, image, first), f"{cell}: another picture, with all dials where they were"
 
 
 def pixels(image) -> np.ndarray:

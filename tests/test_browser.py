@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from browser import NAMELESS, PATIENCE, Notebook, jupyterlab, pixels
+from browser import NAMELESS, PATIENCE, Notebook, answers, jupyterlab, pixels, shows
 from PIL import Image
 
 pytestmark = pytest.mark.slow
@@ -48,40 +48,6 @@ def opened(lab, name, tmp_path):
         raise
     finally:
         notebook.close()
-
-
-def dials(output):
-    """For each dial of a widget its name, and its moves: pairs of (control, key), there and back again."""
-    for slider in output.locator(".widget-slider").all():
-        handle = slider.get_by_role("slider")
-        moves = [((handle, "ArrowLeft"), (handle, "ArrowRight"))] * int(float(handle.get_attribute("aria-valuenow")))
-        yield slider.locator(".widget-label").inner_text(), moves
-    for group in output.locator(".widget-toggle-buttons").all():
-        buttons = group.locator("button").all()
-        (chosen,) = (button for button in buttons if "mod-active" in button.get_attribute("class"))
-        moves = [((button, "Enter"), (chosen, "Enter")) for button in buttons if button is not chosen]
-        yield group.locator(".widget-label").inner_text(), moves
-
-
-def shows(image, picture, whether=True):
-    return np.array_equal(pixels(image), picture) == whether
-
-
-def answers(notebook, output, cell):
-    """Every dial changes the picture; with all of them where they were, it is the first one again."""
-    image = output.locator(".jupyter-widgets img").last
-    first, undo = pixels(image), []
-    for name, moves in dials(output):  # one after the other, as one may matter only once another has moved
-        before = pixels(image)
-        for (control, key), back in moves:  # until another picture is seen: not every value gives one
-            control.press(key)
-            undo.insert(0, back)
-            if notebook.soon(shows, image, before, False, seconds=5):
-                break
-        assert notebook.soon(shows, image, before, False), f"{cell}: the picture stays, whatever {name} is"
-    for control, key in undo:
-        control.press(key)
-    assert notebook.soon(shows, image, first), f"{cell}: another picture, with all dials where they were"
 
 
 def drawn(notebook, studio, number, seconds=PATIENCE):
@@ -138,11 +104,12 @@ def test_lesson_prints_what_is_saved_and_its_widgets_answer(lab, path, tmp_path)
             if not any({WIDGET, "image/png"} <= kind for kind in kinds):
                 continue  # no widget, or a progress bar
             output = notebook.output(i)
+            output.locator(".minidiff-studio, .minidiff-play, .minidiff-sheet").first.wait_for()
             assert output.evaluate(NAMELESS) == []
             if output.locator(".minidiff-studio").count():
                 draws(notebook, output, f"cell {i}")
             elif output.locator(".minidiff-play").count():
-                answers(notebook, output, f"cell {i}")
+                answers(notebook.page, output, f"cell {i}")
             else:
                 sheet = output.locator("canvas")
                 before = pixels(sheet)
@@ -151,12 +118,68 @@ def test_lesson_prints_what_is_saved_and_its_widgets_answer(lab, path, tmp_path)
                 assert painted.sum() >= 60, f"cell {i}: a stroke of 60 pixels changes {painted.sum()} columns"
 
 
+def written(lab, name, *sources):
+    """A notebook of these cells, in the folder."""
+    spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), lab[0] / name)
+
+
+DIALS = """
+import minidiff.play
+from PIL import Image
+
+minidiff.play.SECONDS = 100
+
+def draw(share, ink, size):
+    return Image.new("RGB", (16 * size, 16), (2 * share if ink == "red" else 0, 0, 0 * (1 // (share - 13))))
+
+minidiff.play.play(draw, start={"share": 12, "ink": "red"}, share=range(100), ink=["red", "none"], size=range(1, 9))
+"""
+
+
+def test_a_dial_asks_for_what_was_not_drawn_ahead(lab, tmp_path):
+    written(lab, "dials.ipynb", DIALS, "from tqdm.auto import tqdm\n\nfor _ in tqdm(range(3), 'a bar'): pass")
+    with opened(lab, "dials.ipynb", tmp_path) as notebook:
+        output = notebook.output(0).locator(".minidiff-play")
+        share, image = output.get_by_label("share"), output.get_by_alt_text("share")
+        message = output.get_by_role("status")
+        image.wait_for()
+        assert output.evaluate(NAMELESS) == []
+        answers(notebook.page, output, "dials")
+        assert image.bounding_box()["width"] >= 320
+
+        for press, red in {"ArrowLeft": 22, "ArrowRight": 24}.items():  # which was there before
+            share.press(press)
+            assert notebook.soon(lambda red=red: pixels(image)[0, 0, 0] == red)
+        share.press("ArrowRight")
+        assert notebook.soon(lambda: message.inner_text() == "Not drawn: integer division or modulo by zero")
+        for _ in range(20):  # quicker than Python: it is asked for what is wanted last
+            share.press("ArrowRight")
+        assert notebook.soon(lambda: pixels(image)[0, 0, 0] == 66 and not message.inner_text())
+        assert image.get_attribute("alt") == "share 33, ink red, size 5"
+        for _ in range(21):
+            share.press("ArrowLeft")
+        for kernel in ("the same", "none"):
+            notebook.page.evaluate("() => notebook.context.save()")
+            if kernel == "none":
+                notebook.page.evaluate("() => notebook.sessionContext.shutdown()")
+            notebook.page.reload()
+            notebook.page.wait_for_function("() => window.notebook = window.jupyterapp?.shell.currentWidget")
+            again = notebook.output(0)
+            again.get_by_alt_text("share 12, ink red, size 5").wait_for()
+            again.get_by_label("none").check()  # which was drawn ahead
+            again.get_by_alt_text("share 12, ink none, size 5").wait_for()
+            again.get_by_label("red").check()
+            bar = notebook.output(1)
+            assert notebook.soon(lambda bar=bar: "a bar: 100%" in bar.inner_text().replace("\u2007", " "))
+            assert notebook.page.get_by_text("model not found").count() == 0
+
+
 @contextmanager
 def a_studio(lab, tmp_path, **first):
     """A notebook with a studio, and the studio on its page."""
-    cells = [nbformat.v4.new_code_cell(f"import minidiff\n\nminidiff.studio(**{first})"), nbformat.v4.new_code_cell("")]
-    spec = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": spec}), lab[0] / "studio.ipynb")
+    written(lab, "studio.ipynb", f"import minidiff\n\nminidiff.studio(**{first})", "")
     with opened(lab, "studio.ipynb", tmp_path) as notebook:
         studio = notebook.output(0).locator(".minidiff-studio")
         studio.locator(".minidiff-thumb").wait_for()

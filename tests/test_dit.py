@@ -134,6 +134,7 @@ def test_what_is_not_implemented_is_refused_by_name():
         (MMDiT, oracle.SMALL_MMDIT, "pos_embed_max_size", None),
         (Flux, oracle.SMALL_FLUX, "patch_size", 2),
         (Flux, oracle.SMALL_FLUX, "axes_dims_rope", [2, 6, 6]),
+        (Flux, oracle.SMALL_FLUX, "axes_dims_rope", [8, 8]),
     ):
         with pytest.raises(WeightsError, match=rf"\b{name}\b.*use diffusers for it"):
             read_config(cls, options | {name: value})

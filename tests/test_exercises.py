@@ -1,7 +1,6 @@
 """What is known to be right or wrong is judged so by the checks, and the exercise notebooks do what they should."""
 
 import ast
-import importlib.util
 import json
 import re
 import shutil
@@ -12,19 +11,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from tool import tool
 
 from minidiff import cli
 from minidiff.checks import exercises, grading
 
 ROOT = Path(__file__).resolve().parent.parent
 UNTOUCHED = sorted((ROOT / "exercises").glob("*.ipynb"))
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_tool", ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 checks = tool("checks")
@@ -77,6 +70,12 @@ def test_an_exercise_notebook_holds_no_answer_and_keeps_the_readers(path):
                 stored = node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None
                 imported = [a.asname or a.name for a in node.names] if isinstance(node, ast.ImportFrom) else []
                 assert not names & {made, stored, *imported}, cell.source
+
+
+def test_no_line_of_a_formula_begins_as_an_item_of_a_list():
+    text = "As $x_t = x_0\n+ \\sigma$ and `$a`, 5 \\$:\n\n- $b$\n- c\n\n$$\na\n+ b\n$$\n```\n$a\n- b$\n```"
+    tools = tool("notebooks")
+    assert tools.CODE_OR_FORMULA.sub(tools.whole, text) == text.replace("x_0\n+ ", "x_0 +\n")
 
 
 @pytest.mark.slow
@@ -135,6 +134,18 @@ def test_the_commonest_diagnosis_comes_first():
     assert grading.diagnoses([report(e1_1="")]) == ""
 
 
+def test_each_lesson_has_a_table_of_its_own():
+    def report(name, *numbers, errors=()):
+        found = {number: {"status": "passed", "message": ""} for number in numbers}
+        return {"notebook": name, "exercises": found, "seconds": 1.0, "errors": list(errors)}
+
+    room = [report("ada", "1.1", "1.2"), report("bob", "10.1"), report("eve", errors=["no notebook"])]
+    table = [[cell.split() for cell in part.splitlines()] for part in grading.table(room).split("\n\n")]
+    assert [[row[0] for row in part] for part in table] == [["notebook", "ada", "eve"], ["notebook", "bob"]]
+    assert table[0][0][1:3] == ["1.1", "1.2"] and table[1][1][1:] == ["passed", "1", "of", "1", "1", "s"]
+    assert table[0][2][1:6] == ["–", "–", "0", "of", "0"]
+
+
 @pytest.mark.parametrize(
     "arguments, text",
     [
@@ -187,7 +198,27 @@ def test_drift_is_seen_and_mended(tmp_path, monkeypatch, capsys):
     notebook.cells[1].source += "\n"
     nbformat.write(notebook, solution)
     assert tools.main(["--check"]) == 1
-    assert "code changed since it was run" in capsys.readouterr().out
+    assert "code or weights changed since it was run" in capsys.readouterr().out
+    notebook.cells[1].source = notebook.cells[1].source.removesuffix("\n")
+    for was, wrong in ((tools.weights_hash("judge.safetensors"), 0), ("of other weights", 1)):
+        notebook.metadata.minidiff["weights"] = {"judge.safetensors": was}
+        nbformat.write(notebook, solution)
+        assert tools.main(["--check"]) == wrong
+
+
+def test_the_place_of_an_exercise_is_a_heading_of_its_lesson():
+    """Where the solution says that it belongs to "..." in a lesson, written before the reader unfolds it there."""
+    place = re.compile(r'In \[lesson \d+\]\(\.\./notebooks/(.*?)\) this belongs to "(.*)": write it')
+    found = 0
+    for path in sorted((ROOT / "solutions").glob("*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        for name, headings in place.findall("\n".join(cell.source for cell in cells)):
+            lesson = nbformat.read(ROOT / "notebooks" / name, as_version=4).cells
+            texts = "\n".join(cell.source for cell in lesson if cell.cell_type == "markdown")
+            for heading in headings.split('" and "'):
+                assert re.search(f"^#+ {re.escape(heading)}", texts, re.MULTILINE), f"{path.name}: {heading}"
+                found += 1
+    assert found > 30
 
 
 def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, monkeypatch, capsys):
@@ -206,6 +237,9 @@ def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, mon
         assert new[0].source.splitlines()[1:4] == ["", link, ""]
         assert '"MINIDIFF_SOURCE", "git+https://github.com/someone/course")' in new[1].source
         assert [cell.get("outputs") for cell in new] == [cell.get("outputs") for cell in old]
+    monkeypatch.setattr(tools, "REPOSITORY", "https://example.org/someone/course")
+    assert tools.main(["--no-run"]) == 0
+    assert not any("Open in Colab" in path.read_text() for path in tmp_path.glob("*s/*.ipynb")), "it leads nowhere"
     monkeypatch.setattr(tools, "REPOSITORY", tool("notebooks").REPOSITORY)
     path = tmp_path / "notebooks" / "00_start_here.ipynb"
     notebook = nbformat.read(path, as_version=4)
@@ -213,7 +247,7 @@ def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, mon
     nbformat.write(notebook, path)
     capsys.readouterr()
     assert tools.main(["--no-run"]) == 0 and tools.main(["--check"]) == 1
-    assert capsys.readouterr().out.splitlines()[-1] == "notebooks/00_start_here.ipynb: code changed since it was run"
+    assert capsys.readouterr().out.splitlines()[-1].startswith("notebooks/00_start_here.ipynb: code or weights changed")
     shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", path)
     assert all(path.read_bytes() == (ROOT / path.relative_to(tmp_path)).read_bytes() for path in tmp_path.glob("*s/*"))
 

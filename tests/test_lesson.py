@@ -1,7 +1,6 @@
 """How lessons begin and what they fold away, in every notebook; and `strip`, which draws their rows of pictures."""
 
 import base64
-import importlib.util
 import io
 import re
 import subprocess
@@ -15,22 +14,17 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
+from tool import tool
 
 from minidiff import data
+from minidiff.answers import PLACES
 from minidiff.checks import exercises
-from minidiff.lesson import SCALES, lesson
+from minidiff.lesson import PARTS, SCALES, lesson, overview
 from minidiff.show import strip
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted(ROOT.glob("notebooks/??_*.ipynb")) + sorted(ROOT.glob("solutions/??_*.ipynb"))
 RED, WHITE = (200, 0, 0), (255, 255, 255)
-
-
-def tool(name):
-    spec = importlib.util.spec_from_file_location(f"{name}_tool", ROOT / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def square(colour=RED, width=32, height=32):
@@ -75,6 +69,18 @@ def test_a_scale_that_is_none_is_named(minutes, monkeypatch):
         lesson(**minutes)
 
 
+@pytest.mark.parametrize("number", range(1, 12))
+def test_the_overview_lights_what_a_lesson_builds(number, monkeypatch):
+    """In the parts that `minidiff.yours()` has, and on a ground of its own: readable on a dark page."""
+    shown = {}
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.update(data))
+    overview(number)
+    lit = shown["text/plain"].split("this lesson builds: ")[1].split(", ")
+    assert list(PARTS) == list(PLACES) and set(lit) <= set(PLACES)
+    assert shown["text/html"].count("background:#00734F") == len(lit) >= 1
+    assert "background:white;color:black" in shown["text/html"].split(">")[0]
+
+
 def code_of(path):
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
@@ -89,13 +95,13 @@ def test_all_setup_cells_are_the_same_but_for_their_minutes():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_lesson_states_the_minutes_that_it_takes(path):
-    """To run: what was recorded at laptop scale, or more. To read: 200 words of text and 30 lines of code a minute."""
+    """To run: what was recorded, at a laptop's pace, or more. To read: 200 words and 30 lines of code a minute."""
     notebook = nbformat.read(path, as_version=4)
     setup = code_of(path)[0].source
     said = re.search(r"lesson\(laptop=([\d.]+), colab=[\d.]+, gpu=[\d.]+(?:, read=(\d+))?\)", setup)
     if said is None:
         pytest.skip("has the setup cell of before")
-    assert notebook.metadata.minidiff.seconds <= 60 * float(said[1])
+    assert tool("notebooks").seconds_on_laptop(notebook.metadata.minidiff) <= 60 * float(said[1])
     if path.parent.name == "notebooks":
         words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
         lines = sum(len(cell.source.splitlines()) for cell in code_of(path)[1:])

@@ -12,7 +12,9 @@ from minidiff import vae
 from minidiff.clip import CLIPText
 from minidiff.controlnet import ControlNet
 from minidiff.convert import WeightsError, read_config, their_name, write_config
+from minidiff.dit import Flux, FluxConfig, MMDiT, MMDiTConfig
 from minidiff.guide import controlled
+from minidiff.t5 import T5, T5Config
 from minidiff.unet import UNet, UNetConfig
 from minidiff.vae import VAE, Gaussian, VAEConfig
 
@@ -22,6 +24,9 @@ COURSE = {
     "VAE": (VAE, VAEConfig()),
     "ControlNet": (ControlNet, ControlNet().config),
     "text": (CLIPText, CLIPText().config),
+    "MMDiT": (MMDiT, MMDiTConfig()),
+    "Flux": (Flux, FluxConfig()),
+    "T5": (T5, T5Config()),
 }
 
 

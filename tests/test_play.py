@@ -2,8 +2,10 @@
 
 import base64
 import io
+import json
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
 
+import minidiff.play
 from minidiff import data, infotext
 from minidiff.controlnet import ControlNet
-from minidiff.play import explore, play, png, words
+from minidiff.play import AHEAD, SAVED, explore, play, png, words
 from minidiff.play.recipe import python
 from minidiff.play.sketchpad import Sketchpad, ink, url
 from minidiff.play.studio import Studio
@@ -41,6 +44,18 @@ def shown(panel):
     return output.data
 
 
+def asked(panel, **values):
+    """What its page gets when it has no picture for these values, the other dials at their start."""
+    answers = []
+    panel.widget.send = lambda message, buffers=None: answers.append(message)
+    start = zip(panel.values.items(), panel.at, strict=True)
+    at = [places.index(values[name]) if name in values else place for (name, places), place in start]
+    panel._asked(panel.widget, {"at": at}, [])
+    (answer,) = answers
+    assert answer["at"] == at
+    return answer["frame"]
+
+
 @pytest.fixture(scope="module")
 def trace(pipe):
     return pipe([PROMPT, "cat on pink"], steps=3, trace=True, progress=False)
@@ -54,35 +69,63 @@ def test_one_output_holds_the_widget_and_a_row_of_five_along_the_first_dial():
         return square(grey_level, size)
 
     output = shown(play(draw, grey_level=range(0, 201, 10), size=[20, 30, 40]))
-    assert set(output) == {"text/plain", "image/png", WIDGET}
+    assert set(output) == {"text/plain", "image/png", WIDGET, SAVED}
     assert calls[:5] == [(0, 30), (50, 30), (100, 30), (150, 30), (200, 30)]
     assert "grey level 150" in output["text/plain"]
     row = picture(output["image/png"])
     assert [row.getpixel((8 + 38 * i + 15, 20))[0] for i in range(5)] == [0, 50, 100, 150, 200]
 
 
-def test_moving_a_dial_redraws():
-    panel = play(
-        lambda shade, size: square(shade, {"small": 4, "big": 8}[size]), shade=[0, 100, 200], size=["small", "big"]
-    )
-    assert picture(panel.picture.value).size == (8, 8) and picture(panel.picture.value).getpixel((0, 0))[0] == 100
-    panel.dials["shade"].value = 200
-    assert picture(panel.picture.value).getpixel((0, 0))[0] == 200
-    panel.dials["size"].value = "small"
-    assert picture(panel.picture.value).size == (4, 4) and picture(panel.picture.value).getpixel((0, 0))[0] == 200
+def test_a_grid_is_drawn_ahead_as_far_as_pictures_seconds_and_bytes_allow(monkeypatch):
+    def ahead(draw=lambda **values: square(10 * sum(values.values())), **dials):
+        panel = play(draw, **dials)
+        saved = json.loads(json.dumps(panel.saved))
+        places = [dial["ahead"] for dial in saved["dials"]]
+        assert all(",".join(map(str, at)) in saved["frames"] for at in product(*places)), "no place without a picture"
+        assert all(i in these for i, these in zip(saved["at"], places, strict=True))
+        assert len(saved["frames"]) <= AHEAD and sum(map(len, saved["frames"].values())) < 480_000
+        return [len(these) for these in places], len(saved["frames"])
+
+    monkeypatch.setattr("minidiff.play.SECONDS", 1000)
+    assert ahead(a=range(6), b=range(4)) == ([6, 4], 24)
+    assert ahead(a=range(30), b=range(4)) == ([30, 1], 30), "all of the first, and no room for another one"
+    assert ahead(a=range(9), b=range(7), c=[0, 1]) == ([9, 5, 1], 45)
+    assert ahead(a=range(100), b=range(9)) == ([5, 9], 45), "some that are spread over all"
+    noise = torch.Generator().manual_seed(0)
+
+    def noisy(a, side=250):
+        return Image.fromarray(torch.randint(256, (side, side, 3), generator=noise, dtype=torch.uint8).numpy())
+
+    assert ahead(noisy, a=range(48)) == ([5], 5), "large pictures"
+    assert SAVED not in shown(play(lambda a: noisy(a, 800), a=range(5))), "too large for a notebook"
+    monkeypatch.setattr("minidiff.play.SECONDS", 10)
+    clock = iter(range(10**6))
+    monkeypatch.setattr("minidiff.play.time.perf_counter", lambda: next(clock))
+    (some,), count = ahead(a=range(30))
+    assert some == 6 <= count < 15, "slow ones"
 
 
-def test_an_error_while_drawing_becomes_a_line_and_the_picture_stays():
-    def draw(x):
-        return square(10 // x)
+def test_what_was_not_drawn_ahead_is_drawn_when_it_is_asked_for():
+    calls = []
 
-    panel = play(draw, x=[1, 2, 3])
-    before = panel.picture.value
-    panel.draw = lambda x: square(10 // (x - 3))
-    panel.dials["x"].value = 3
-    assert "Not drawn: integer division" in panel.message.value and panel.picture.value == before
-    panel.dials["x"].value = 1
-    assert not panel.message.value and panel.picture.value != before
+    def draw(shade, size):
+        calls.append(shade)
+        return square(10 // (shade - 99), {"small": 4, "big": 8}[size])
+
+    panel = play(draw, shade=[*range(100, 200)], size=["small", "big"], start={"size": "small"})
+    assert picture_of(asked(panel, shade=101, size="big")).size == (8, 8) and calls[-1] == 101
+    panel.draw = lambda shade, size: square(10 // (shade - 150), 4)
+    assert asked(panel, shade=150) == "Not drawn: integer division or modulo by zero"
+    assert picture_of(asked(panel, shade=151)).size == (4, 4)
+
+
+def test_what_cannot_be_drawn_ahead_is_said_in_its_place():
+    panel = play(lambda a, b: square(10 // (4 * a + b - 1)), a=[1, 2], b=[0, 1, 2], start={"a": 2})
+    assert not [line for line in panel.frames.values() if not line.startswith("data:")]
+    panel = play(lambda a, b: square(10 // (a + b)), a=[1, 2], b=[-1, 0, 1])
+    assert panel.frames[0, 0] == "Not drawn: integer division or modulo by zero"
+    with pytest.raises(ZeroDivisionError):
+        play(lambda a: square(10 // a), a=[0, 1])
 
 
 def test_a_figure_is_drawn_and_closed():
@@ -110,13 +153,13 @@ def test_a_dial_begins_where_it_is_told_and_keeps_its_order_beside_what_it_is_co
     panel = play(
         draw, start={"kind": "c"}, beside={"the source": square(7, 128)}, shade=[0, 100, 200], kind=["a", "b", "c"]
     )
-    assert calls[0] == {"shade": 0, "kind": "c"} and calls[-1] == {"shade": 100, "kind": "c"}
-    assert [value for _, value in panel.dials["kind"].options] == ["a", "b", "c"]
+    assert calls[0] == {"shade": 0, "kind": "c"} and panel.at == panel.widget.at == [1, 2]
+    assert [dial["values"] for dial in panel.saved["dials"]] == [["0", "100", "200"], ["a", "b", "c"]]
+    assert [dial["words"] for dial in panel.saved["dials"]] == [False, True]
     row = picture(shown(panel)["image/png"])
     assert row.getpixel((8 + 64, 8 + 64))[0] == 7, "the still picture begins with it"
-    reference, drawn = panel.widget.children[2].children
-    assert reference.children[0].value == "the source" and picture(reference.children[1].value).size == (128, 128)
-    assert reference.children[1].layout.width == "384px" and drawn.children[1].layout.width == "400px"
+    ((name, url),) = panel.saved["beside"].items()
+    assert name == "the source" and picture_of(url).size == (128, 128)
 
 
 @pytest.mark.parametrize("start", [{"shade": 3}, {"size": 1}])
@@ -131,51 +174,45 @@ def test_too_few_values_are_refused(dials):
         play(square, **dials)
 
 
-def test_without_ipywidgets_or_anywidget_a_picture_remains(pipe, trace, monkeypatch):
+def test_without_anywidget_a_picture_remains(pipe, trace, monkeypatch):
     from minidiff.play import sketchpad, studio
 
-    sketchpad._sheet.cache_clear()
+    for made in (sketchpad._sheet, studio._panel, minidiff.play._page):
+        made.cache_clear()
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    studio._panel.cache_clear()
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
     pad = Sketchpad(trace.images[0])
     pad.mask = np.ones((128, 128))
     assert pad.mask.all()
     for panel in (play(square, shade=[0, 255]), explore.attention(pipe, trace), pad, Studio(pipe, steps=1)):
-        assert set(shown(panel)) == {"text/plain", "image/png"}
+        assert set(shown(panel)) - {SAVED} == {"text/plain", "image/png"}
 
 
 def test_the_schedule_explorer_noises_the_picture():
     panel = explore.schedules(square(255, 32))
+    start = panel.frames[tuple(panel.at)]
     for name, value in {"time": 1.0, "shape": "zero terminal SNR", "T": 100}.items():
-        before = panel.picture.value
-        panel.dials[name].value = value
-        assert panel.picture.value != before and not panel.message.value
-    panel.dials["time"].value = 0.0
-    inside = picture(panel.picture.value).crop((60, 60, 160, 160))
-    assert inside.getextrema() == ((255, 255),) * 3, "at t = 0 the picture is clean"
+        assert asked(panel, **{name: value}) != start
+    inside = picture_of(asked(panel, time=0.0)).crop((60, 60, 160, 160))
+    assert min(low for low, _ in inside.convert("RGB").getextrema()) > 250, "at t = 0 the picture is clean"
 
 
 def test_the_scrubber_shows_what_the_trace_holds(pipe, trace):
     panel = explore.denoising(pipe, trace, picture=1)
-    panel.dials["step"].value = 3
-    views = picture(panel.picture.value)
+    views = panel.row[2]
     clean = pipe.decode(trace.calls[2].x0[1:])[0].resize((160, 160))
     cell = views.crop((8 + 168, 8, 8 + 168 + 160, 8 + 160))
     assert np.abs(np.asarray(cell, int) - np.asarray(clean, int)).mean() < 4
     unguided = explore.denoising(pipe, pipe(PROMPT, guidance=1, steps=2, trace=True, progress=False))
-    assert picture(unguided.picture.value).width < views.width, "without guidance there is no negative prediction"
+    assert unguided.row[1].width < views.width, "without guidance there is no negative prediction"
 
 
 def test_the_attention_explorer_has_every_word_and_layer(pipe, trace):
     panel = explore.attention(pipe, trace)
-    words = [label for label, _ in panel.dials["word"].options]
-    assert words == ["start", "red", "apple", "left", "of", "green", "apple (6)", "on", "blue", "end"]
-    assert len(panel.dials["layer"].options) == len(trace.calls[0].attention)
-    for name, value in {"word": "apple (6)", "layer": panel.dials["layer"].options[0][1], "step": 1}.items():
-        before = panel.picture.value
-        panel.dials[name].value = value
-        assert panel.picture.value != before and not panel.message.value
+    assert panel.values["word"] == ["start", "red", "apple", "left", "of", "green", "apple (6)", "on", "blue", "end"]
+    assert len(panel.values["layer"]) == len(trace.calls[0].attention)
+    start = panel.frames[tuple(panel.at)]
+    for name, value in {"word": "apple (6)", "layer": panel.values["layer"][0], "step": 1}.items():
+        assert asked(panel, **{name: value}) not in (start, "")
     share = torch.zeros(4, 4)
     share[0, 3] = 1
     bright = np.asarray(explore.overlay(square(0, 64), share).convert("L"), int)
@@ -185,7 +222,7 @@ def test_the_attention_explorer_has_every_word_and_layer(pipe, trace):
 def test_a_trace_of_a_wide_picture_is_explored(pipe):
     image = square(90, 128)
     wide = pipe(PROMPT, image=image, margins=(0, 0, 64, 0), steps=2, trace=True, progress=False)
-    assert any("8×12" in layer for layer, _ in explore.attention(pipe, wide).dials["layer"].options)
+    assert any("8×12" in layer for layer in explore.attention(pipe, wide).values["layer"])
     assert wide.images[0].size == (192, 128)
 
 

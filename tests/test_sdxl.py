@@ -169,6 +169,9 @@ def test_sizes_and_crops(root, image):
         negative_aesthetic_score=1.5)  # fmt: skip
     sizes = Sizes(**SIZES, aesthetic_score=7.5, negative=Sizes(**NEGATIVE_SIZES, aesthetic_score=1.5))
     assert_equal(ours(root / "refiner", sizes=sizes, **call), expected)
+    cropped = {"crops_coords_top_left": (31, 7), "aesthetic_score": 7.5}  # the negative prompt's is not, in theirs
+    expected = theirs(root / "refiner", "Img2Img", **cropped, **call)
+    assert_equal(ours(root / "refiner", sizes=Sizes(**cropped), **call), expected)
 
 
 @pytest.mark.parametrize("name, guidance", [("base", 5.0), ("base", 1.0), ("refiner", 5.0)])

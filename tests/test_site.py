@@ -2,14 +2,16 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import pytest
-from browser import TIMEOUT
+from browser import NAMELESS, TIMEOUT, answers, pixels
 
 pytest.importorskip("furo", reason="the extra `site` is not installed")
 pytestmark = pytest.mark.slow
@@ -123,11 +125,30 @@ SHOWN = """() => {
         unseen: pictures.filter((e) => !e.naturalWidth || small(e)).map((e) => e.src),
         formulas: document.querySelectorAll("article .math").length,
         typeset: [...document.querySelectorAll("article .math > mjx-container")].filter((e) => !small(e)).length,
+        sideways: [document.scrollingElement, document.querySelector(".content")]
+            .some((e) => e.scrollWidth > e.clientWidth),
+        wide: [...document.querySelectorAll("article :is(pre, div.math)")]
+            .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent.slice(0, 80)),
+        blocks: document.querySelectorAll("article :is(pre, div.math)").length,
         wrong: [...document.querySelectorAll("mjx-merror, [data-mjx-error], mjx-mtext[style*='red']")].length,
-        faint: [...document.querySelectorAll("article :is(p, li, td, th, h1, h2, pre, mjx-container)")]
+        faint: [...document.querySelectorAll("article :is(p, li, td, th, h1, h2, pre, label, mjx-container)")]
             .filter((e) => !small(e) && contrast(e) < 4.5).map((e) => e.textContent.slice(0, 40)),
     }
 }"""
+
+
+def formulas(name):
+    """How many are written in the source of a page: what is between dollars, and no code."""
+    path = (ROOT / name).with_suffix(".ipynb")
+    if path.exists():
+        cells = nbformat.read(path, as_version=4).cells
+        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    else:
+        text = path.with_suffix(".md").read_text(encoding="utf-8")
+    text = re.sub(r"```.*?```|`[^`]*`|\\\$", "", text, flags=re.DOTALL)
+    assert text.count("$") % 2 == 0, name
+    blocks = text.count("$$") // 2
+    return blocks + (text.count("$") - 4 * blocks) // 2
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -146,12 +167,64 @@ def test_figures_and_formulas_are_shown(site, browser, scheme):
         page.evaluate("() => Promise.all([...document.images].map((e) => (e.loading = 'eager', e.decode())))")
         shown = page.evaluate(SHOWN)
         assert shown["unseen"] == [] and shown["faint"] == [] and shown["wrong"] == 0, (name, shown)
-        assert shown["typeset"] == shown["formulas"], (name, shown)
+        assert shown["typeset"] == shown["formulas"] == formulas(name), (name, shown)
+        assert len(shown["wide"]) <= 0.1 * shown["blocks"], (name, shown)
+        for width in (800, 390, 1280):
+            page.set_viewport_size({"width": width, "height": 720})
+            assert not page.evaluate(SHOWN)["sideways"], (name, width)
         if name.startswith("notebooks/"):
             assert shown["pictures"] > 3 and shown["formulas"] > 3, (name, shown)
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     assert said == []
     context.close()
+
+
+def test_dials_move_on_a_page_without_python(tmp_path, browser, monkeypatch):
+    """Their script is the one that a notebook runs; what it shows was drawn ahead."""
+    from PIL import Image
+
+    from minidiff.play import SAVED, play
+
+    monkeypatch.setattr("minidiff.play.SECONDS", 1000)  # whatever else this machine is doing
+
+    def draw(share, ink, size):
+        return Image.new("RGB", (16 * size, 16), (2 * share if ink == "red" else 0, 90, 0))
+
+    beside = {"</script> & green": Image.new("RGB", (16, 16), "green")}
+    start = {"share": 12, "ink": "red"}
+    panel = play(draw, start=start, beside=beside, share=range(24), ink=["red", "none"], size=[1, 2, 3])
+    output = nbformat.v4.new_output("display_data", data={**panel.output(), SAVED: panel.saved})
+    output.data.pop("application/vnd.jupyter.widget-view+json")
+    cells = [nbformat.v4.new_markdown_cell("# A page"), nbformat.v4.new_code_cell("import minidiff")]
+    cells.append(nbformat.v4.new_code_cell("play()", outputs=[output], metadata={"alt": 'a "red" picture'}))
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "notebooks" / "00_page.ipynb")
+    (tmp_path / "README.md").write_text("# Start\n")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("*.md"))
+    command = [sys.executable, "-m", "sphinx", "-q", "-c", "docs", ".", "html"]
+    subprocess.run(command, cwd=tmp_path, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=TIMEOUT)
+
+    for scheme in ("light", "dark"):
+        context = browser.new_context(offline=True, color_scheme=scheme)
+        page, said = context.new_page(), []
+        page.on("console", lambda message, said=said: said.append(message.text))
+        page.on("pageerror", lambda error, said=said: said.append(str(error)))
+        page.goto((tmp_path / "html" / "notebooks" / "00_page.html").as_uri())
+        widget = page.get_by_role("group", name='a "red" picture')
+        answers(page, widget, "site")
+        assert widget.evaluate(NAMELESS) == []
+        widget.get_by_label("share").press("End")
+        assert 42 < pixels(widget.get_by_alt_text("share 23, ink red, size 2"))[0, 0, 0] < 50
+        widget.get_by_label("none").check()
+        assert pixels(widget.get_by_alt_text("share 23, ink none, size 2"))[0, 0, 0] < 4
+        assert "48 of 144 pictures" in widget.get_by_role("status").inner_text()
+        assert widget.get_by_alt_text("</script> & green").bounding_box()["width"] >= 320
+        for width in (1280, 800, 390):
+            page.set_viewport_size({"width": width, "height": 720})
+            shown = page.evaluate(SHOWN)
+            assert not shown["sideways"] and not shown["unseen"] and not shown["faint"], (scheme, width, shown)
+        assert said == []
+        context.close()
 
 
 def test_search_finds_a_function(site, browser):

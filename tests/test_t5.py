@@ -1,7 +1,9 @@
 """T5's encoder and its tokenizer against transformers, and that mistakes in them would be seen."""
 
+import base64
 import dataclasses
 import json
+import struct
 
 import oracle
 import pytest
@@ -95,22 +97,27 @@ def test_half_precision_holds_what_xxl_adds_up(dtype, tmp_path):
 STRINGS = [
     "", " ", "a", "red apple on blue", "  Red   APPLE\ton\n\nblue  ", "a photo of a cat, 35mm; f/1.8", "don't", "1234",
     "</s>", "red</s> fox", "<pad>x", "<unk>", "<extra_id_0> fox <extra_id_99>", "▁ fox ▁▁", "café",
-    "cafe\u0301", "ﬁne ｆｕｌｌ",
+    "cafe\u0301", "ﬁne ｆｕｌｌ", "fox,  \n bear", "fox  \t  on", "big Q on Q",
     "日本語", "🦊 above", "\u200bzero", "no\u00a0break", "naïve—dash “quotes”", "x" * 200, "fox " * 60, "\x00",
 ]  # fmt: skip
-# What tokenizer.json may say otherwise, in files of other ages, and transformers does not follow.
+# What tokenizer.json may say otherwise, in files of other ages. Of it transformers follows the table of letters alone:
+# here a trie of sentencepiece's in which Q stands for fox
+TRIE = [0] * 1024
+TRIE[0], TRIE[80], TRIE[336] = 1 << 10, ord("Q") | 1 << 8 | 256 << 10, 1 << 31
+LETTERS = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(
+    struct.pack("<1025I", 4096, *TRIE) + b"fox\0").decode()}  # fmt: skip
+STRIPS = [
+    {"type": "Strip", "strip_left": False, "strip_right": True},
+    {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
+]
 AGES = {
     "as stored": {},
     "words": {
         "pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True},
-        "normalizer": {
-            "type": "Sequence",
-            "normalizers": [
-                {"type": "Strip", "strip_left": False, "strip_right": True},
-                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
-            ],
-        },
+        "normalizer": {"type": "Sequence", "normalizers": STRIPS},
     },
+    "letters": {"normalizer": LETTERS},
+    "letters, words": {"normalizer": {"type": "Sequence", "normalizers": [LETTERS, *STRIPS]}},
 }
 
 

@@ -118,6 +118,25 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path):
         list(training_loop(Regression(), Settings(10, 8, 0.05), accelerator("cpu"), tmp_path))
 
 
+def test_a_checkpoint_goes_on_when_the_config_has_gained_a_field(tmp_path):
+    """The model of then is the model of the field's default; of another value it is another model."""
+
+    @dataclass(frozen=True)
+    class Wider(LineConfig):
+        layers: tuple[int, ...] = (1, 1)
+
+    settings = Settings(10, 8, 0.05, every=5)
+    for step in training_loop(Regression(), settings, accelerator("cpu"), tmp_path):
+        if step.step == 7:
+            break
+    objective = Regression()
+    objective.model.config = Wider()
+    assert [s.step for s in training_loop(objective, settings, accelerator("cpu"), tmp_path)] == [6, 7, 8, 9, 10]
+    objective.model.config = Wider(layers=(2, 1))
+    with pytest.raises(WeightsError, match="holds a run with config.layers = .1, 1., this one has .2, 1."):
+        list(training_loop(objective, settings, accelerator("cpu"), tmp_path))
+
+
 @pytest.mark.parametrize("about", ["{", "{}", "[]"])
 def test_a_checkpoint_that_says_nothing_of_itself_is_damaged(tmp_path, about):
     save_file({"losses": torch.zeros(1)}, tmp_path / "checkpoint.safetensors", {"minidiff": about})

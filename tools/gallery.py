@@ -4,6 +4,7 @@ Nothing is picked but the failures: the prompts and seeds are those written here
 at random.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ CHANGES = (
     "house on blue", "house in meadow", "house in snow", "big house in snow", "pixel art of big house in snow",
     "pixel art of big castle in snow",
 )  # fmt: skip
+
+FRUIT = ("red apple on white", "peach in snow")
 
 # (prompt, seed, what is wrong with it), found by eye
 FAILURES = (
@@ -113,16 +116,19 @@ def control(pipe: StableDiffusion) -> tuple[list[Image.Image], list[str]]:
     return pictures, captions
 
 
-def moving(pipe: StableDiffusion, path: Path) -> None:
-    """Noise becoming eight drawings: the states, decoded, five a second; the pictures stay for three seconds.
+def moving(drawing, prompts: tuple[str, ...], path: Path, beside: Sequence[Image.Image] = ()) -> None:
+    """Noise becoming drawings: the states, decoded, five a second; the pictures stay for three seconds.
 
-    A WebP of 256 x 256 pixels a picture, which browsers play; a GIF would have to do with 256 colours.
+    Each stands to the right of its scribble, if there are any. A WebP of 256 x 256 pixels a picture, which browsers
+    play; a GIF would have to do with 256 colours.
     """
-    prompts = PROMPTS[:8]
-    drawing = pipe.draw(prompts)
-    states = [grid(drawing.images(), 4, prompts, size=256)]
-    for _ in drawing:
-        states.append(grid(drawing.images(), 4, prompts, size=256))
+    captions = [caption for prompt in prompts for caption in [*["a scribble"] * bool(beside), prompt]]
+
+    def sheet():
+        columns = [beside, drawing.images()] if beside else [drawing.images()]
+        return grid([picture for row in zip(*columns, strict=True) for picture in row], 4, captions, size=256)
+
+    states = [sheet(), *(sheet() for _ in drawing)]
     hold = [200] * (len(states) - 1) + [3000]
     states[0].save(path, save_all=True, append_images=states[1:], duration=hold, loop=0, quality=70, method=6)
     print(path)
@@ -130,7 +136,10 @@ def moving(pipe: StableDiffusion, path: Path) -> None:
 
 def main():
     pipe = StableDiffusion.from_pretrained("openmoji")
-    moving(pipe, DOCS / "moving.webp")
+    moving(pipe.draw(PROMPTS[:8]), PROMPTS[:8], DOCS / "moving.webp")
+    lines, fruit = load(ControlNet, WEIGHTS / "lines.safetensors", pipe.device), scribbles()["fruit"]
+    drawing = pipe.draw(FRUIT, seed=3, control=(lines, fruit, 1.0))
+    moving(drawing, FRUIT, DOCS / "scribble.webp", [fruit] * len(FRUIT))
 
     def save(name, pictures, captions, columns, size=None):
         sheet = grid(pictures, columns, captions, size)

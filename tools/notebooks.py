@@ -1,25 +1,28 @@
 """Run notebooks in place, leave nothing in them that changes from one run to the next, and make the exercises.
 
-python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code changed since they were
-                                     last run, records what that cost in notebooks/README.md, and writes exercises/
-                                     from solutions/, but leaves those that somebody has begun to solve
+python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code, or a weight file that
+                                     they read, changed since they were last run, records what that cost in
+                                     notebooks/README.md and INSTRUCTORS.md, and writes exercises/ from solutions/, but
+                                     leaves those that somebody has begun to solve
 python tools/notebooks.py 00 03      runs those whose name starts so, changed or not, and writes exercises/
 python tools/notebooks.py --no-run   runs none, and does the rest
 python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
 
-All but the last also write into every notebook what follows from its tags and from the repository's address, which
-pyproject.toml has: see settled.
+All but the last also write into every notebook what follows from its text, its tags and the repository's address,
+which pyproject.toml has: see settled.
 """
 
 import ast
 import base64
 import hashlib
 import io
+import json
 import os
 import re
 import sys
 import time
 import tomllib
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,18 +31,41 @@ import torch
 from PIL import Image, ImageChops
 
 ROOT = Path(__file__).resolve().parent.parent
+WEIGHTS = ROOT / "minidiff" / "weights"
 os.environ["MINIDIFF_HOME"] = ""  # the solutions that pass here are nobody's own answers
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
 TITLE = re.compile(r"\A(# .*\n)(?:\n\[Open in Colab\]\(.*\)\n)?")
+CODE_OR_FORMULA = re.compile(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|(?<!\\)\$(?:[^$\n]|\n(?!\n))+\$", re.DOTALL)
 FOLDED = re.compile(r"\A# @title .*\n")
 SOURCE = re.compile(r'(?<="MINIDIFF_SOURCE", ")[^"]*')
 COSTS = re.compile(r"(<!-- costs -->\n).*(<!-- end -->)", re.DOTALL)
-PEAK = """
+LAPTOP_MS = 150  # for 16 pictures once through the U-Net, on one core of what the budgets are meant for
+WATCH = """
+def watch(files):
+    files.opened, safe_open = set(), files.safe_open
+    files.safe_open = lambda path, *rest: files.opened.add(str(path)) or safe_open(path, *rest)
+
+import minidiff.convert.files
+watch(minidiff.convert.files)
+del watch, minidiff
+"""
+TELL = """
+import json, sys, time, torch
+from minidiff.convert.files import opened
+from minidiff.unet import UNet
 try:
-    import resource, sys
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10))
+    import resource
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
 except ModuleNotFoundError:  # Windows
-    print(0)
+    peak = 0
+torch.set_num_threads(1)
+with torch.no_grad():
+    unet, inputs, times = UNet().eval(), (torch.zeros(16, 4, 16, 16), 500, torch.zeros(16, 24, 128)), []
+    for _ in range(8):
+        start = time.perf_counter()
+        unet(*inputs)
+        times.append(time.perf_counter() - start)
+print(json.dumps([peak, round(1000 * min(times)), sorted(opened)]))
 """
 WIDGET = "application/vnd.jupyter.widget-view+json"
 SOLUTION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?### END SOLUTION", re.MULTILINE | re.DOTALL)
@@ -58,26 +84,46 @@ def code_hash(notebook):
 
 
 def is_stale(notebook):
-    return notebook.metadata.get("minidiff", {}).get("executed") != code_hash(notebook)
+    """Whether its code, or a weight file that it read, is another than when it was last run."""
+    about = notebook.metadata.get("minidiff", {})
+    same = all(weights_hash(name) == was for name, was in about.get("weights", {}).items())
+    return about.get("executed") != code_hash(notebook) or not same
+
+
+@cache
+def weights_hash(name):
+    """Of a weight file, by its path below minidiff/weights; None if there is none."""
+    path = WEIGHTS / name
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else None
 
 
 def settled(notebook, path):
-    """The notebook that belongs at path, with what follows from its tags and from the repository's address: folded
-    cells, the link below the title that opens it in Colab, and what its setup cell installs there.
+    """The notebook that belongs at path, with what follows from its text, its tags and the repository's address:
+    formulas that everybody can read, folded cells, the link below the title that opens it in Colab, where only GitHub
+    is known, and what its setup cell installs there.
 
     The link is a word: the usual badge is a picture on a server, and would be missing wherever there is no network.
     The address has no part in any output here, so a notebook that was not stale before is not stale after.
     """
-    place = f"{urlsplit(REPOSITORY).path}/blob/main/{path.relative_to(ROOT).as_posix()}"
-    link = f"[Open in Colab](https://colab.research.google.com/github{place})"
+    address = urlsplit(REPOSITORY)
+    place = f"{address.path}/blob/main/{path.relative_to(ROOT).as_posix()}"
+    link = f"\n[Open in Colab](https://colab.research.google.com/github{place})\n" * (address.hostname == "github.com")
     notebook, stale = nbformat.from_dict(notebook), is_stale(notebook)
     for cell in notebook.cells:
         cell.source = SOURCE.sub(f"git+{REPOSITORY}", cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = CODE_OR_FORMULA.sub(whole, cell.source)
         fold(cell)
-    notebook.cells[0].source = TITLE.sub(lambda title: f"{title[1]}\n{link}\n", notebook.cells[0].source)
+    notebook.cells[0].source = TITLE.sub(lambda title: f"{title[1]}{link}", notebook.cells[0].source)
     if not stale:
         notebook.metadata.minidiff.executed = code_hash(notebook)
     return notebook
+
+
+def whole(found):
+    """A formula of which no line begins as an item of a list: but for JupyterLab all take it for one."""
+    formula = not found[0].startswith(("`", "$$"))
+    return re.sub(r"\n([-+*]) ", r" \1\n", found[0]) if formula else found[0]
 
 
 def fold(cell):
@@ -166,6 +212,15 @@ def write(notebook, path):
     os.replace(partial, path)
 
 
+def ask(client, source):
+    """What code prints that the kernel runs beside the notebook's cells; it is not counted among them."""
+    cell = nbformat.v4.new_code_cell(source)
+    client.nb.cells.append(cell)
+    client.execute_cell(cell, len(client.nb.cells) - 1, store_history=False)
+    client.nb.cells.pop()
+    return "".join(output.text for output in cell.outputs)
+
+
 def run(path):
     from nbclient import NotebookClient
 
@@ -174,28 +229,62 @@ def run(path):
         notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
     with client.setup_kernel():
+        ask(client, WATCH)
         for i, cell in enumerate(notebook.cells):
             client.execute_cell(cell, i)
-        seconds, peak = round(time.perf_counter() - start), nbformat.v4.new_code_cell(PEAK)
-        notebook.cells.append(peak)
-        client.execute_cell(peak, len(notebook.cells) - 1)
-        notebook.cells.pop()
+        seconds = round(time.perf_counter() - start)
+        peak, call, read_files = json.loads(ask(client, TELL))
     normalise(notebook)
-    cost = {"seconds": seconds, "peak_mib": int(peak.outputs[0].text), "cores": torch.get_num_threads()}
-    notebook.metadata.minidiff = {"executed": code_hash(notebook), **cost}
+    names = [Path(each).relative_to(WEIGHTS).as_posix() for each in read_files if WEIGHTS in Path(each).parents]
+    cost = {"seconds": seconds, "peak_mib": peak, "cores": torch.get_num_threads(), "call_ms": call}
+    made_from = {"executed": code_hash(notebook), "weights": {name: weights_hash(name) for name in sorted(names)}}
+    notebook.metadata.minidiff = made_from | cost
     write(notebook, path)
     print(f"{seconds} s, {cost['peak_mib']:,} MiB")
 
 
+def seconds_on_laptop(about):
+    """How long the run would have taken at LAPTOP_MS; as it was, if its machine's pace was not kept."""
+    return about["seconds"] * LAPTOP_MS / about.get("call_ms", LAPTOP_MS)
+
+
 def costs(paths):
-    """notebooks/README.md with the seconds and the peak memory of each notebook's last run."""
-    lines = ["| notebook | seconds | peak memory, MiB | cores |", "|---|---|---|---|"]
+    """A row for each notebook: the seconds and the peak memory of its last run."""
+    lines = ["| notebook | seconds | peak memory, MiB | cores | U-Net, ms |", "|---|---|---|---|---|"]
+    names = ("seconds", "peak_mib", "cores", "call_ms")
     for path in paths:
         about = read(path).metadata.get("minidiff", {})
-        numbers = " | ".join(f"{about[name]:,}" if name in about else "" for name in ("seconds", "peak_mib", "cores"))
+        numbers = " | ".join(f"{about[name]:,}" if name in about else "" for name in names)
         lines.append(f"| {path.relative_to(ROOT).as_posix()} | {numbers} |")
-    text = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
-    return COSTS.sub(lambda place: place[1] + "\n".join([*lines, ""]) + place[2], text)
+    return lines
+
+
+def lengths(paths):
+    """A row for each lesson: how long it is, how long it runs at a laptop's pace, and how long that takes a reader."""
+    lines = ["| lesson | words | lines of code | cells run, minutes | alone, minutes | peak memory, GB |"]
+    lines.append("|---|---|---|---|---|---|")
+    for path in paths:
+        notebook = read(path)
+        if path.parent.name != "notebooks" or "minidiff" not in notebook.metadata:
+            continue
+        title, about = (
+            notebook.cells[0].source.splitlines()[0].lstrip("# ").replace(" · ", " "),
+            notebook.metadata.minidiff,
+        )
+        words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
+        code = sum(len(cell.source.splitlines()) for cell in notebook.cells if cell.cell_type == "code")
+        minutes = seconds_on_laptop(about) / 60
+        alone = 5 * round((words / 200 + code / 30 + minutes) / 5)
+        sizes = f"{round(words, -2):,} | {round(code, -1)} | {minutes:.1f} | {alone} | {about['peak_mib'] / 954:.1f}"
+        lines.append(f"| {title} | {sizes} |")
+    return lines
+
+
+def tables(paths):
+    """Pairs of a page's path and its text with the table that follows from the notebooks."""
+    for name, table in {"notebooks/README.md": costs, "INSTRUCTORS.md": lengths}.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        yield ROOT / name, COSTS.sub(lambda place: place[1] + "\n".join([*table(paths), ""]) + place[2], text)  # noqa: B023
 
 
 def unsettled(paths):
@@ -219,16 +308,17 @@ def drifted():
 
 def main(arguments):
     paths = [path for folder in ("notebooks", "solutions") for path in sorted((ROOT / folder).glob("*.ipynb"))]
-    readme = ROOT / "notebooks" / "README.md"
     if arguments == ["--check"]:
-        wrong = [f"{path.relative_to(ROOT)}: code changed since it was run" for path in paths if is_stale(read(path))]
+        changed = [path for path in paths if is_stale(read(path))]
+        wrong = [f"{path.relative_to(ROOT)}: code or weights changed since it was run" for path in changed]
         wrong += [
-            f"{path.relative_to(ROOT)}: not what its tags and the address in pyproject.toml give"
+            f"{path.relative_to(ROOT)}: not what its text, its tags and the address in pyproject.toml give"
             for path, _ in unsettled(paths)
         ]
         wrong += [f"{path.relative_to(ROOT)}: is not what solutions/ gives" for path, _ in drifted()]
-        if costs(paths) != readme.read_text(encoding="utf-8"):
-            wrong.append("notebooks/README.md: is not what the notebooks record")
+        for path, text in tables(paths):
+            if text != path.read_text(encoding="utf-8"):
+                wrong.append(f"{path.relative_to(ROOT)}: is not what the notebooks record")
         print("\n".join(wrong) or "nothing is stale")
         return bool(wrong)
     for path, notebook in unsettled(paths):
@@ -238,7 +328,8 @@ def main(arguments):
         if path.name.startswith(tuple(arguments)) if arguments else is_stale(read(path)):
             print(path.relative_to(ROOT), end=" ", flush=True)
             run(path)
-    readme.write_text(costs(paths), encoding="utf-8")
+    for path, text in tables(paths):
+        path.write_text(text, encoding="utf-8")
     left = 0
     for path, notebook in drifted():
         if path.exists() and holds_answers(path):

@@ -3,9 +3,10 @@
 python tools/slides.py            all lessons
 python tools/slides.py 03 07      those whose name starts so
 
-A heading begins a column of slides; each text, with the cells below it, is a slide in it. Of a text the slide shows
-headings, lists, formulas, tables, the first sentences and each "Guess"; the speaker's notes hold all of it. Code of up
-to 26 lines is shown; longer code only where it prints and draws nothing, some definitions at a time. Tags of a cell say
+A heading begins a column of slides. One thing is on a slide: a text, some code, a figure; only what short code prints
+stands below it. Of a text the slide shows headings, lists, formulas, tables, the first sentences and each "Guess"; the
+speaker's notes hold all of it. Of the first cell it shows the title and the question. Code of up to 26 lines is shown,
+without imports; longer code only where it prints and draws nothing, some definitions at a time. Tags of a cell say
 otherwise: `skip` leaves it out, `notes` puts it in the notes, `whole` shows all of a text, `hide-input`, by which cells
 are folded elsewhere, shows what a cell prints and draws without its code.
 """
@@ -14,6 +15,7 @@ import ast
 import re
 import sys
 from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 
 import nbformat
@@ -22,8 +24,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = 26  # of code on a slide
-BELOW = 14  # that fit below a text
-SHORT = 8  # that leave room for what they print or draw
+SHORT = 8  # that leave room for what they print
 BLOCK = re.compile(r"#|[-*+] |\d+\. |\||>|\$\$|```|    ")  # how a heading, list, table, quote, formula or code begins
 LEAD = 60  # words of a first paragraph
 
@@ -48,7 +49,8 @@ def lead(paragraph):
 def on_slide(text):
     """What a slide shows of a text."""
     shown, found = [], False
-    for block in re.split(r"\n\s*\n", text.strip()):
+    blocks = [block for block in re.split(r"\n\s*\n", text.strip()) if not block.startswith("[Open in Colab]")]
+    for block in blocks[:2] if text.startswith("# ") else blocks:
         if BLOCK.match(block) or "**Guess" in block:
             shown.append(block)
         elif not found:
@@ -82,34 +84,34 @@ def text_slides(cell, tags):
                 yield placed(new_markdown_cell(part), "notes")
 
 
-def one_picture_each(outputs):
-    """The outputs in groups that end with a picture; what is printed after the last picture joins it."""
-    groups, drawn = [[]] if outputs else [], False
-    for i, output in enumerate(outputs):
-        later = any("image/png" in other.get("data", {}) for other in outputs[i:])
-        if drawn and later:
-            groups.append([])
-        groups[-1].append(output)
-        drawn = "image/png" in output.get("data", {})
-    return groups
+def without_imports(code):
+    lines = code.splitlines()
+    for node in reversed(ast.parse(code).body):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            del lines[node.lineno - 1 : node.end_lineno]
+    return "\n".join(lines).strip("\n")
 
 
-def code_slides(cell, tags, above):
-    """`above`: the text that stands alone on the slide so far, if any. What follows a "Guess" is on the next slide."""
+def is_picture(output):
+    return "image/png" in output.get("data", {})
+
+
+def code_slides(cell, tags):
     outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     answer = "write-first" in tags  # folded in the lesson, not for whoever stands in front of a class
     source = re.sub(r"\A# @title .*\n", "", cell.source) if answer else cell.source
     source = source.removeprefix("# NBVAL_CHECK_OUTPUT\n")
-    count = len(source.splitlines())
+    seen = without_imports(source)
+    count = len(seen.splitlines())
     folded = "hide-input" in tags and not answer
-    code = [] if folded or outputs and count > LINES else list(pages(source))
-    for i, page in enumerate(code):
-        yield placed(new_code_cell(page), "-" if above and i == 0 and count <= BELOW else "subslide")
-    below = "**Guess" not in above and (count <= SHORT if code else bool(above))
-    for some in one_picture_each(outputs):
-        yield placed(
-            new_code_cell(source, outputs=some, metadata={"tags": ["hide-input"]}), "-" if below else "subslide"
-        )
+    code = [] if folded or not seen or outputs and count > LINES else list(pages(seen))
+    for page in code:
+        yield placed(new_code_cell(page), "subslide")
+    below = code and count <= SHORT
+    for picture, some in groupby(outputs, is_picture):
+        for each in [[one] for one in some] if picture else [list(some)]:
+            result = new_code_cell(source, outputs=each, metadata={"tags": ["hide-input"]})
+            yield placed(result, "-" if below and not picture else "subslide")
         below = False
     if outputs and not code:
         yield placed(new_markdown_cell(f"```python\n{source}\n```"), "notes")
@@ -129,8 +131,7 @@ def slides(lesson):
         elif cell.cell_type == "markdown":
             cells += text_slides(cell, tags)
         else:
-            last = next((c for c in reversed(cells) if c.metadata.slideshow.slide_type != "notes"), None)
-            cells += code_slides(cell, tags, last.source if last and last.cell_type == "markdown" else "")
+            cells += code_slides(cell, tags)
     return nbformat.v4.new_notebook(cells=cells, metadata=lesson.metadata)
 
 

@@ -6,6 +6,7 @@ import random
 import re
 import time
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 
 from minidiff.cli import Parser, number
@@ -69,16 +70,25 @@ def examine(path: Path, timeout: float, seed: int) -> dict:
 
 
 def table(reports: list[dict]) -> str:
-    """A row a notebook: each exercise, how many passed, how long it ran, and the first error."""
+    """For each lesson a row a notebook: each exercise, how many passed, how long it ran, and the first error.
+
+    A notebook without exercises is in the first of them.
+    """
     numbers = sorted({n for r in reports for n in r["exercises"]}, key=lambda n: [int(part) for part in n.split(".")])
-    rows = [["notebook", *numbers, "passed", "time", "errors"]]
-    for r in reports:
-        status = [SHORT[r["exercises"][n]["status"]] if n in r["exercises"] else "–" for n in numbers]
-        more = f" (and {len(r['errors']) - 1} more)" if len(r["errors"]) > 1 else ""
-        passed = f"{status.count('passed')} of {len(r['exercises'])}"
-        rows.append([r["notebook"], *status, passed, f"{r['seconds']:.0f} s", "".join(r["errors"][:1]) + more])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    lessons = [list(group) for _, group in groupby(numbers, key=lambda n: n.split(".")[0])] or [[]]
+    tables = []
+    for lesson in lessons:
+        rows = [["notebook", *lesson, "passed", "time", "errors"]]
+        for r in reports:
+            status = [SHORT[r["exercises"][n]["status"]] if n in r["exercises"] else "–" for n in lesson]
+            if set(status) <= {"–"} and (r["exercises"] or lesson != lessons[0]):
+                continue
+            more = f" (and {len(r['errors']) - 1} more)" if len(r["errors"]) > 1 else ""
+            passed = f"{status.count('passed')} of {len(status) - status.count('–')}"
+            rows.append([r["notebook"], *status, passed, f"{r['seconds']:.0f} s", "".join(r["errors"][:1]) + more])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        tables.append("\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows))
+    return "\n\n".join(tables)
 
 
 def diagnoses(reports: list[dict]) -> str:

@@ -11,20 +11,16 @@ from minidiff.convert.schedulers import scheduler, scheduler_options, with_sampl
 from minidiff.sample import SAMPLERS
 
 # The pipelines that are ours, and the options that each sets in its scheduler, whatever the file says.
+WHAT = ("", "Img2Img", "Inpaint")
 PIPELINES = {
     "StableDiffusionPipeline": {"steps_offset": 1, "clip_sample": False},
     "StableDiffusionImg2ImgPipeline": {"steps_offset": 1, "clip_sample": False},
     "StableDiffusionInpaintPipeline": {"steps_offset": 1, "skip_prk_steps": True},
-    "StableDiffusionControlNetPipeline": {},
-    "StableDiffusionControlNetImg2ImgPipeline": {},
-    "StableDiffusionControlNetInpaintPipeline": {},
-    "StableDiffusionXLPipeline": {},
-    "StableDiffusionXLImg2ImgPipeline": {},
-    "StableDiffusionXLInpaintPipeline": {},
-    "StableDiffusionXLControlNetPipeline": {},
-    "StableDiffusionXLControlNetImg2ImgPipeline": {},
-    "StableDiffusionXLControlNetInpaintPipeline": {},
 }
+for family in ("StableDiffusionControlNet", "StableDiffusionXL", "StableDiffusionXLControlNet"):
+    PIPELINES |= {f"{family}{what}Pipeline": {} for what in WHAT}
+for family in ("StableDiffusion3", "Flux"):
+    PIPELINES |= {f"{family}{what}Pipeline": {"_even": family == "Flux"} for what in WHAT}
 PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says which are ours
     "vae": ("AutoencoderKL",),
     "unet": ("UNet2DConditionModel",),
@@ -32,7 +28,23 @@ PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says whic
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
     "scheduler": None,
 }
-SECOND = {"text_encoder_2": ("CLIPTextModelWithProjection",), "tokenizer_2": PARTS["tokenizer"]}  # SDXL's
+SECOND = {"text_encoder_2": ("CLIPTextModelWithProjection",), "tokenizer_2": PARTS["tokenizer"]}
+T5, T5_TOKENIZERS = ("T5EncoderModel",), ("T5Tokenizer", "T5TokenizerFast")
+FLOW = {name: PARTS[name] for name in ("vae", "text_encoder", "tokenizer")}
+FLOW["scheduler"] = ("FlowMatchEulerDiscreteScheduler",)
+FAMILIES = {  # what the names of their pipelines begin with
+    "StableDiffusionXL": PARTS | SECOND,
+    "StableDiffusion3": FLOW | SECOND | {
+        "transformer": ("SD3Transformer2DModel",), "text_encoder": SECOND["text_encoder_2"],
+        "text_encoder_3": T5, "tokenizer_3": T5_TOKENIZERS,
+    },
+    "Flux": FLOW | {
+        "transformer": ("FluxTransformer2DModel",), "text_encoder_2": T5, "tokenizer_2": T5_TOKENIZERS
+    },
+    "StableDiffusion": PARTS,
+}  # fmt: skip
+# SDXL's refiner has the second text encoder alone, and SD 3 may do without T5
+OPTIONAL = {"StableDiffusionXL": ("text_encoder", "tokenizer"), "StableDiffusion3": ("text_encoder_3", "tokenizer_3")}
 # Parts that have no share in the picture, or are given as `control`.
 IGNORED = ("safety_checker", "feature_extractor", "controlnet")
 
@@ -45,6 +57,7 @@ def read_kind(folder: str | Path) -> str:
     kind = _index(folder).get("_class_name")
     if not isinstance(kind, str) or kind not in PIPELINES:
         expected = "StableDiffusionPipeline, StableDiffusionXLPipeline, or Img2Img, Inpaint or ControlNet of them"
+        expected += ", StableDiffusion3Pipeline, FluxPipeline, or Img2Img or Inpaint of them"
         raise WeightsError(f"{folder} is of _class_name {kind!r}, expected {expected}: use diffusers for it")
     return kind
 
@@ -54,8 +67,9 @@ def read_index(folder: str | Path) -> dict[str, tuple[str | None, str | None]]:
 
     WeightsError for one that is missing or that minidiff does not implement.
     """
-    xl, index = "XL" in read_kind(folder), _index(folder).items()
-    known = PARTS | SECOND if xl else PARTS
+    kind, index = read_kind(folder), _index(folder).items()
+    family = next(name for name in FAMILIES if kind.startswith(name))
+    known = FAMILIES[family]
     parts = {name: tuple(value) for name, value in index if isinstance(value, list) and len(value) == 2}
     for name, (library, kind) in parts.items():
         ours = name in known and library in ("diffusers", "transformers") and kind in (known[name] or [kind])
@@ -63,7 +77,7 @@ def read_index(folder: str | Path) -> dict[str, tuple[str | None, str | None]]:
         if kind is not None and not ours:
             what = f"{name}, {kind} of {library}"
             raise WeightsError(f"{folder} has the part {what}, which minidiff does not implement: use diffusers for it")
-    needed = [name for name in known if not (xl and name in ("text_encoder", "tokenizer"))]  # its refiner has none
+    needed = [name for name in known if name not in OPTIONAL.get(family, ())]
     if missing := [name for name in needed if parts.get(name, (None, None))[1] is None]:
         raise WeightsError(f"{folder} has no {missing[0]} in its model_index.json: give a folder with all its parts")
     return parts
@@ -112,18 +126,32 @@ def read_sample_size(folder: str | Path) -> int:
     return max(size, 64) if old else size
 
 
-def check_fit(folder: str | Path, unet, vae, *texts, sizes: int = 0) -> None:
-    """WeightsError unless a U-Net, in `folder`, is one for such a VAE, text encoders and `sizes`, by their configs."""
-    latents, width = vae.latent_channels, sum(text.hidden_size for text in texts)
-    added = texts[-1].projection_dim + sizes * (unet.addition_time_embed_dim or 0) if sizes else None
-    fitting = {
-        "in_channels": ((latents, 2 * latents + 1), f"the VAE's {latents}, or {2 * latents + 1} for inpainting"),
-        "out_channels": ((latents,), f"the VAE's {latents}"),
-        "cross_attention_dim": ((width, None), f"the text encoder's {width}"),
-        "projection_class_embeddings_input_dim": ((added,), f"{added}, of the pooled text and {sizes} sizes"),
-    }
+def check_fit(folder: str | Path, net, vae, *texts, sizes: int = 0) -> None:
+    """WeightsError unless a network, in `folder`, is for such a VAE, text encoders and `sizes`, by their configs."""
+    latents, clips = vae.latent_channels, [text for text in texts if hasattr(text, "hidden_size")]
+    width = sum(clip.hidden_size for clip in clips)
+    if hasattr(net, "joint_attention_dim"):
+        flux, t5 = hasattr(net, "guidance_embeds"), [text.d_model for text in texts if hasattr(text, "d_model")]
+        channels = 4 * latents if flux else latents
+        pooled = clips[0].hidden_size if flux else sum(clip.projection_dim for clip in clips)
+        # SD 3 pads the states of both CLIPs to those of T5, or to what it would be told if T5 were there
+        width = t5[0] if flux else max(width, *(t5 or [net.joint_attention_dim]))
+        fitting = {
+            "in_channels": ((channels,), f"{channels}, for the VAE's {latents}"),
+            "out_channels": ((channels, None), f"{channels}, for the VAE's {latents}"),
+            "joint_attention_dim": ((width,), f"the text encoders' {width}"),
+            "pooled_projection_dim": ((pooled,), f"the pooled text's {pooled}"),
+        }
+    else:
+        added = texts[-1].projection_dim + sizes * (net.addition_time_embed_dim or 0) if sizes else None
+        fitting = {
+            "in_channels": ((latents, 2 * latents + 1), f"the VAE's {latents}, or {2 * latents + 1} for inpainting"),
+            "out_channels": ((latents,), f"the VAE's {latents}"),
+            "cross_attention_dim": ((width, None), f"the text encoder's {width}"),
+            "projection_class_embeddings_input_dim": ((added,), f"{added}, of the pooled text and {sizes} sizes"),
+        }
     for name, (fine, expected) in fitting.items():
-        if (got := getattr(unet, name)) not in fine:
+        if (got := getattr(net, name)) not in fine:
             raise WeightsError(f"{folder} has {name} = {got}, expected {expected}: such a model is not implemented")
 
 
@@ -159,7 +187,7 @@ def _index(folder: str | Path) -> dict:
 def _refusal(config: dict) -> str | None:
     """Why no sampler of ours draws by this config, or None. Of few steps, so that no refusal of many is met."""
     try:
-        scheduler(config, 2)
+        scheduler(config, 2, 1 if "_even" in config else None)  # others are not told how many patches there are
     except ValueError as error:
         return str(error)
     return None

@@ -49,7 +49,8 @@ _DPM |= {"thresholding": False, "variance_type": None}
 _EULER = {"interpolation_type": "linear", "timestep_type": "discrete", "sigma_min": None, "sigma_max": None}
 _HEUN = {"beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False, "clip_sample_range": 1.0}
 _FLOW = {"num_train_timesteps": 1000, "shift": 1.0, "use_dynamic_shifting": False, "shift_terminal": None}
-_FLOW |= {"invert_sigmas": False, "stochastic_sampling": False}
+_FLOW |= {"invert_sigmas": False, "stochastic_sampling": False, "time_shift_type": "exponential"}
+_FLOW |= {"base_shift": 0.5, "max_shift": 1.15, "base_image_seq_len": 256, "max_image_seq_len": 4096}
 SCHEDULERS = {
     "DDPMScheduler": (ddpm, _WHOLE | _CLIP | {"variance_type": "fixed_small"}),
     "DDIMScheduler": (ddim, _WHOLE | _CLIP | {"set_alpha_to_one": True}),
@@ -61,8 +62,8 @@ SCHEDULERS = {
     "FlowMatchEulerDiscreteScheduler": (euler, _SIGMAS | _FLOW),
 }
 _OVER_ALPHA = {"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"}
-_WHOLE_NUMBERS = {"num_train_timesteps", "steps_offset"}
-_NUMBERS = _WHOLE_NUMBERS | {"beta_start", "beta_end", "clip_sample_range", "shift"}
+_WHOLE_NUMBERS = {"num_train_timesteps", "steps_offset", "base_image_seq_len", "max_image_seq_len"}
+_NUMBERS = _WHOLE_NUMBERS | {"beta_start", "beta_end", "clip_sample_range", "shift", "base_shift", "max_shift"}
 # What an option that is no number may be, if not its default alone; (class, option) for one class.
 _MAY_BE = {
     "beta_schedule": [*BETAS],
@@ -74,6 +75,7 @@ _MAY_BE = {
     "set_alpha_to_one": [True, False],
     "use_karras_sigmas": [False, True],
     ("FlowMatchEulerDiscreteScheduler", "use_karras_sigmas"): [False],
+    ("FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting"): [False, True],
     "clip_sample": [False, True],
     ("DDIMScheduler", "clip_sample"): [False],  # theirs clips x_0 but keeps the eps of the unclipped one
     "skip_prk_steps": [True],
@@ -84,7 +86,6 @@ _MAY_BE = {
 # These have an effect only together with options that are refused.
 _HARMLESS = {"dynamic_thresholding_ratio", "sample_max_value", "lower_order_final"}
 _HARMLESS |= {"euler_at_final", "flow_shift", "time_shift_type"}
-_HARMLESS |= {"base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len"}
 # Options of classes that are not ours (UniPC; LCM, TCD; SA-Solver; EDM; DPM-Solver SDE), which diffusers ignores in
 # ours, and one of 2022 that is gone. And two that are gone and have no effect at these values alone.
 _OTHERS = {"disable_corrector", "predict_x0", "solver_p", "original_inference_steps", "timestep_scaling"}
@@ -103,14 +104,15 @@ class Process(NamedTuple):
     clip: float  # x_0 is clipped to [-clip, clip]; infinite: not at all
 
 
-def scheduler(config: dict | str | Path, steps: int) -> Process:
+def scheduler(config: dict | str | Path, steps: int, patches: int | None = None) -> Process:
     """The (schedule, prediction, sample, times, clip) that make the states of a scheduler of diffusers:
 
         *states, x0 = sample(clipped(denoiser(net, schedule, prediction), clip), x, schedule, times)
 
     `config` is its config, or a folder with scheduler_config.json. All states are alpha x_0 + sigma eps; those of
     diffusers' Euler and Heun are over alpha. `init_noise_sigma` tells where it starts. Guidance, `cfg`, comes before
-    clipping.
+    clipping. `patches` is how many a transformer sees of the picture, by which use_dynamic_shifting shifts the times:
+    more noise for more of them.
 
     As in diffusers, a missing option has its class' default, and one of other classes is ignored. WeightsError that
     names the option for all else that our samplers do not do exactly, and for an option of no class we know: diffusers
@@ -129,7 +131,15 @@ def scheduler(config: dict | str | Path, steps: int) -> Process:
 
     if name == "FlowMatchEulerDiscreteScheduler":
         schedule, prediction, shift = Flow(), FLOW, option["shift"]
-        times = torch.linspace(1, shift / (T + shift - 1), steps, dtype=torch.float64)  # the last is shifted twice
+        last = shift / (T + shift - 1)  # which is shifted twice
+        if option["use_dynamic_shifting"]:
+            if patches is None:
+                expected = "expected patches=, how many the picture has, or False"
+                raise WeightsError(f"use_dynamic_shifting of {name} is True, {expected}")
+            few, many = option["base_image_seq_len"], option["max_image_seq_len"]
+            slope = (option["max_shift"] - option["base_shift"]) / (many - few)
+            shift, last = math.exp(option["base_shift"] + slope * (patches - few)), 1 / T
+        times = torch.linspace(1, 1 / steps if option["_even"] else last, steps, dtype=torch.float64)
         times = nn.functional.pad(shift * times / (1 + (shift - 1) * times), (0, 1))
         schedule.network_time = lambda t: torch.as_tensor(t, dtype=torch.float64) * T
         return Process(schedule, prediction, euler, times, clip)
@@ -192,7 +202,7 @@ def init_noise_sigma(config: dict | str | Path, steps: int) -> float:
     (They take 1 for "leading", which never begins at pure noise, and sigma for the others, which nearly do.)
     """
     name, option = scheduler_options(config)
-    schedule, _, _, times, _ = scheduler(config, steps)
+    schedule, _, _, times, _ = scheduler(config, steps, patches=1)  # whose number changes nothing here
     return schedule(times[0])[1].item() if name in _OVER_ALPHA and option["timestep_spacing"] != "leading" else 1.0
 
 
@@ -269,4 +279,4 @@ def scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
         if not fine:
             got = f"{value!r}" if key in config else f"{value!r} by default"
             raise WeightsError(f"{key} of {name} is {got}, expected {expected}: set it so, or take another scheduler")
-    return name, options
+    return name, options | {"_even": config.get("_even", False)}  # none of theirs: times that FLUX's pipeline gives it

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import html
+import base64
 import io
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING
 
 from minidiff import show
@@ -16,11 +18,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WIDE = 320  # pixels of the page that a picture takes, at least
-SLOW = 0.3  # seconds; what takes longer is drawn when the slider is let go, and says that it is being drawn
+AHEAD = 48  # pictures that are drawn ahead, at most,
+SECONDS = 10  # for as long as this,
+BYTES = 400_000  # and as text of about this length
+SAVED = "application/vnd.minidiff.play+json"  # what a notebook keeps of a `Dials`, and the site shows
 
 
 class Panel:
-    """What a cell shows: one output that holds a widget, and a picture for a page or where ipywidgets is missing.
+    """What a cell shows: one output that holds a widget, and a picture for a page or where anywidget is missing.
 
     A subclass has `still()`, that picture, `__repr__`, its text, and sets `widget` where it can.
     """
@@ -73,7 +78,12 @@ def play(
 
 
 class Dials(Panel):
-    """What `play` returns. `dials`: the controls by name; `picture`: what they show; `message`: a line below.
+    """What `play` returns. A grid of its pictures is drawn ahead: they answer at once, and on a page without Python.
+
+    values  name -> the values of a dial
+    at      for each dial the place of its start among them
+    frames  places, one for each dial -> a picture as a data URL, or a line that says why there is none
+    saved   what dials.js needs of all that, as JSON
 
     Its still picture is what it is compared with, then a row of at most five along the first dial, the others at their
     start.
@@ -81,18 +91,34 @@ class Dials(Panel):
 
     def __init__(self, draw: Callable[..., Image | Figure], dials: dict[str, Sequence], start: dict, beside: dict):
         self.draw, self.beside = draw, beside
-        self.start = {name: start.get(name, values[len(values) // 2]) for name, values in dials.items()}
-        (self.first, values), *_ = dials.items()
-        n = min(5, len(values))
-        chosen = [values[round(i * (len(values) - 1) / (n - 1))] for i in range(n)]
-        began = time.perf_counter()
-        self.row = [image(draw(**self.start | {self.first: value})) for value in chosen]
-        self.slow = time.perf_counter() - began > n * SLOW
-        self.captions = [f"{self.first.replace('_', ' ')} {value}" for value in chosen]
+        self.values = {name: list(values) for name, values in dials.items()}
+        self.at = [v.index(start[name]) if name in start else len(v) // 2 for name, v in self.values.items()]
+        self._began = time.perf_counter()
+        (first, values), *_ = self.values.items()
+        places = spread(len(values), 5)
+        self.captions = [f"{first.replace('_', ' ')} {values[i]}" for i in places]
+        self.row = [self._drawn((i, *self.at[1:])) for i in places]
+        self.frames = {(i, *self.at[1:]): frame(drawn) for i, drawn in zip(places, self.row, strict=True)}
+        named = zip(self.values.items(), self._ahead(places), strict=True)
+        self.saved = {
+            "dials": [
+                {
+                    "name": name.replace("_", " "),
+                    "values": [str(value) or "(empty)" for value in values],
+                    "words": all(isinstance(value, str) for value in values),
+                    "ahead": ahead,
+                }
+                for (name, values), ahead in named
+            ],
+            "at": self.at,
+            "frames": {",".join(map(str, at)): url for at, url in self.frames.items()},
+            "beside": {name: frame(picture) for name, picture in beside.items()},
+        }
         try:
-            self._build(dials)
-        except ModuleNotFoundError:  # no ipywidgets: the still picture says it as well
-            pass
+            self.widget = _page()(**self.saved, live=True)
+        except ModuleNotFoundError:  # no anywidget: the still picture says it as well
+            return
+        self.widget.on_msg(self._asked)
 
     def __repr__(self) -> str:
         return f"pictures: {', '.join(self.captions)}"
@@ -102,59 +128,79 @@ class Dials(Panel):
         columns = max(1, min(len(row), 900 // max(picture.width for picture in row)))
         return show.grid(row, columns=columns, captions=[*self.beside, *self.captions])
 
-    def _build(self, dials: dict[str, Sequence]) -> None:
-        from ipywidgets import HTML, HBox, SelectionSlider, ToggleButtons, VBox
+    def output(self) -> dict:
+        kept = self._bytes() <= 1.2 * BYTES  # else the still picture alone: a notebook is to remain small
+        return super().output() | ({SAVED: self.saved} if kept else {})
 
-        self.dials = {}
-        for name, values in dials.items():
-            text = all(isinstance(value, str) for value in values)
-            control = (ToggleButtons if text else SelectionSlider)(
-                options=[(str(value) or "(empty)", value) for value in values], value=self.start[name]
-            )
-            if not text:
-                control.continuous_update = not self.slow
-            self.dials[name] = labelled(control, name.replace("_", " "))
-            control.observe(self._redraw, "value")
-        self.picture, self.message = picture(image(self.draw(**self.start)), "picture"), HTML()
-        compared = [VBox([HTML(html.escape(name)), picture(each, name)]) for name, each in self.beside.items()]
-        row = HBox([*compared, VBox([HTML("&nbsp;"), self.picture]) if compared else self.picture])
-        row.layout.flex_flow = "row wrap"
-        self.widget = VBox([*self.dials.values(), row, self.message]).add_class("minidiff-play")
+    def _ahead(self, row: list[int]) -> list[list[int]]:
+        """For each dial the places that are drawn ahead: all or some, dial by dial, while there are time and room."""
+        grid, start = [sorted({*row, self.at[0]}), *([i] for i in self.at[1:])], tuple(self.at)
+        if start not in self.frames:
+            self.frames[start] = self._frame(start)
+        each = (time.perf_counter() - self._began) / len(self.frames)
+        most = min(AHEAD, SECONDS / each, BYTES / self._bytes() * len(self.frames))
+        for k, values in enumerate(self.values.values()):
+            for n in (len(values), 5, 3, 2):
+                places = sorted({*spread(len(values), n), self.at[k]})
+                wider = [*grid[:k], places, *grid[k + 1 :]]
+                more = len(places) > len(grid[k]) and math.prod(map(len, wider)) <= most
+                if more and all(map(self._is_there, product(*wider))):
+                    grid = wider
+                    break
+        return grid
 
-    def _redraw(self, _) -> None:
-        values = {name: control.value for name, control in self.dials.items()}
-        if self.slow:
-            say(self.message, "drawing …")
+    def _is_there(self, at: tuple[int, ...]) -> bool:
+        """Whether a picture is drawn, now if there still is time and room: some take longer than the first ones did."""
+        if at not in self.frames and time.perf_counter() - self._began < SECONDS and self._bytes() < BYTES:
+            self.frames[at] = self._frame(at)
+        return at in self.frames
+
+    def _bytes(self) -> int:
+        return sum(map(len, self.frames.values()))
+
+    def _drawn(self, at: Sequence[int]) -> Image:
+        return image(self.draw(**{name: values[i] for i, (name, values) in zip(at, self.values.items(), strict=True)}))
+
+    def _frame(self, at: Sequence[int]) -> str:
         try:
-            self.picture.value = png(image(self.draw(**values)))
+            return frame(self._drawn(at))
         except Exception as error:  # a callback's traceback would be lost in the log
-            say(self.message, f"Not drawn: {error}")
-        else:
-            say(self.message, "")
+            return f"Not drawn: {error}"
+
+    def _asked(self, _, content: dict, buffers: list) -> None:
+        """The page has no picture for these places."""
+        self.widget.send({"at": content["at"], "frame": self._frame(content["at"])})
 
 
-def labelled(control, name: str):
-    """An ipywidgets control with its name, seen and read aloud, and the class minidiff-NAME for scripts."""
-    control.description = control.tooltip = name
-    control.style.description_width = "initial"
-    if control.style.has_trait("button_width"):
-        control.style.button_width = "max-content"
-    return control.add_class(f"minidiff-{name.replace(' ', '-')}")
+@cache
+def _page() -> type:
+    import anywidget
+    from traitlets import Bool, Dict, List
+
+    from minidiff.play.sketchpad import source
+
+    class Page(anywidget.AnyWidget):
+        _esm, _css = source("dials.js"), source("dials.css")
+        dials, at = List().tag(sync=True), List().tag(sync=True)
+        frames, beside = Dict().tag(sync=True), Dict().tag(sync=True)
+        live = Bool().tag(sync=True)  # whether there is a Python to ask
+
+    return Page
 
 
-def picture(drawn: Image, name: str):
-    """An ipywidgets picture of the class minidiff-NAME, enlarged so many times that it is at least WIDE."""
-    from ipywidgets import Image
-
-    widget = Image(format="png", value=png(drawn))  # without a tooltip: ipywidgets 8.1 then shows no picture at all
-    times = math.ceil(WIDE / drawn.width)
-    widget.layout.width, widget.layout.max_width = f"{times * drawn.width}px", "100%"
-    return widget.add_class(f"minidiff-{name.replace(' ', '-')}")
+def spread(count: int, n: int) -> list[int]:
+    """At most n of count places, evenly from the first to the last."""
+    n = min(n, count)
+    return [round(i * (count - 1) / (n - 1)) for i in range(n)]
 
 
-def say(message, text: str) -> None:
-    """Put one line of text into an ipywidgets HTML, for eyes and for screen readers."""
-    message.value = f'<span role="status">{html.escape(" ".join(text.split()))}</span>' if text else ""
+def frame(drawn: Image) -> str:
+    """A picture as a data URL in few bytes: WebP without a loss, or with one that few see, if that is much smaller."""
+    exact, close = io.BytesIO(), io.BytesIO()
+    drawn.convert("RGB").save(exact, "WEBP", lossless=True, method=2)
+    drawn.convert("RGB").save(close, "WEBP", quality=80)
+    smaller = exact if exact.tell() < close.tell() + 3000 else close
+    return f"data:image/webp;base64,{base64.b64encode(smaller.getvalue()).decode()}"
 
 
 def image(drawn: Image | Figure) -> Image:

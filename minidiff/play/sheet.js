@@ -6,7 +6,7 @@ const FINE = 4; // pixels of the page's sheet for one of the picture, so that st
 function make(tag, properties, ...children) {
   const { dataset, style, ...others } = properties ?? {};
   const element = Object.assign(document.createElement(tag), others);
-  Object.assign(element.dataset, dataset);
+  Object.assign(element.dataset, dataset, { lmSuppressShortcuts: "true" }); // JupyterLab's, for what has the focus
   Object.assign(element.style, style);
   element.append(...children);
   return element;
@@ -222,7 +222,6 @@ function sheet(model, { ink, background, label, brush, colours, side }) {
 
 // Ctrl Z and Ctrl Shift Z anywhere in `root` but where text is typed: the browser would undo what was typed last.
 function undoes(root, current) {
-  root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes arrow keys and letters
   root.addEventListener("keydown", (event) => {
     const key = event.key.toLowerCase();
     if (!(event.ctrlKey || event.metaKey) || !"zy".includes(key)) return;

@@ -6,7 +6,7 @@ import reprlib
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,9 +58,12 @@ class Run:
         self.seconds = 0.0
         self.mark: str | None = None  # of the checkpoint in the folder that this run read or wrote
         # What must be the same for a checkpoint to be this run's; taken now, as `evaluate` may measure a part of it
-        config = {f"config.{name}": value for name, value in asdict(objective.result.config).items()}
-        same = asdict(settings) | config | {name: value for name, value in card.items() if name != "command"}
-        self.identity = json.loads(json.dumps(same))
+        config = objective.result.config
+        same = asdict(settings) | {f"config.{name}": value for name, value in asdict(config).items()}
+        same |= {name: value for name, value in card.items() if name != "command"}
+        # A checkpoint from before the config gained a field was of that field's default
+        defaults = {f"config.{each.name}": each.default for each in fields(config) if each.default is not MISSING}
+        self.identity, self.defaults = json.loads(json.dumps([same, defaults]))
 
     def update(self, loss: float, seconds: float) -> None:
         """A step was done, with this loss; so many seconds were spent since the first one, over all sittings."""
@@ -119,7 +122,7 @@ class Run:
         if self.folder is None or not self.checkpoint.exists():
             return
         about = self._about()
-        old, new = about["identity"], self.identity
+        old, new = self.defaults | about["identity"], self.identity
         if wrong := [name for name in old | new if old.get(name) != new.get(name)]:
             had, has = (reprlib.repr(values.get(wrong[0])) for values in (old, new))
             advice = "give the same options to go on, or another --out"
