@@ -64,6 +64,8 @@ Move the words there, and the crowds change. Repeat it, some ten times; a word w
 MISTAKES = f"""
 my_dictionary := lambda squares: squares[:63]
     {KIND}
+my_dictionary := lambda squares: squares[:65]
+    {KIND}
 my_dictionary := lambda squares: squares[:64].double()
     {KIND}
 my_dictionary := lambda squares: squares[:64].T
