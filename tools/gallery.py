@@ -151,7 +151,7 @@ def studio(path: Path, prompts: tuple[str, ...]) -> None:
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, Path(folder) / "studio.ipynb")
         chromium = playwright.chromium.launch(executable_path=browser.chromium(), args=browser.FLAGS)
-        context = chromium.new_context(viewport={"width": 1280, "height": 1100}, device_scale_factor=1)
+        context = chromium.new_context(viewport={"width": 1280, "height": 1100})
         with browser.jupyterlab(Path(folder), Path(folder)) as (url, token):
             notebook = browser.Notebook(context)
             notebook.open(url, token, "studio.ipynb")
