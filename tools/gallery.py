@@ -161,7 +161,7 @@ def studio(path: Path, prompts: tuple[str, ...]) -> None:
             for n, text in enumerate(prompts[1:], 2):
                 if n == len(prompts):
                     panel.get_by_role("button", name="scribble", exact=True).click()
-                    scribble(notebook.page, panel.locator("canvas:visible"))
+                    draw_apple(notebook.page, panel.locator("canvas:visible"))
                 prompt.fill(text)
                 prompt.press("Enter")
                 if not notebook.soon(lambda n=n: thumbs.count() == n and panel.locator("progress").is_hidden()):
@@ -171,7 +171,7 @@ def studio(path: Path, prompts: tuple[str, ...]) -> None:
     print(path)
 
 
-def scribble(page, sheet) -> None:
+def draw_apple(page, sheet) -> None:
     """An apple, with the mouse, on a sketchpad of the page."""
     sheet.scroll_into_view_if_needed()
     box, angles = sheet.bounding_box(), np.linspace(0, 2 * np.pi, 40)
