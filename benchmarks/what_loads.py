@@ -25,7 +25,7 @@ from minidiff.unet import UNet  # noqa: E402
 CLIPS, T5 = ("SD 3 text", "SDXL and SD 3 text 2"), ("SD 3 and FLUX.1 text, T5 XXL",)
 XL, ANY = ("SD 1.5 text", "SDXL and SD 3 text 2"), "text, image to image, inpainting"
 MODELS = {  # -> what it draws, and its network, VAE and text encoders in oracle.REAL
-    "Stable Diffusion 1, BK-SDM": (ANY, "SD 1.5 U-Net", "SD 1.5 VAE", "SD 1.5 text"),
+    "Stable Diffusion 1, BK-SDM, LCM": (ANY, "SD 1.5 U-Net", "SD 1.5 VAE", "SD 1.5 text"),
     "Stable Diffusion 2, SD-Turbo": (ANY, "SD 2.1 U-Net", "SD 2.1 VAE", "SD 2.1 text"),
     "SDXL, SDXL-Turbo": (ANY + ", before its refiner", "SDXL U-Net", "SDXL VAE", *XL),
     "SDXL's refiner": ("image to image, inpainting, after the base", "SDXL refiner U-Net", "SDXL VAE", *XL[1:]),

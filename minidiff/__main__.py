@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   python -m minidiff "red apple on blue" --image apple.png --margins 32 0 32 0
   python -m minidiff "green pear on blue" --control lines scribble.png
   python -m minidiff "fox on green" --lora lighthouse.safetensors:0.8 --ip-image apple.png
+  python -m minidiff "fox on green" --preview 5
   python -m minidiff --again apple.png --seed 4
 
 The model knows these sentences (objects, styles and places: DATA_CARD.md):
@@ -99,6 +100,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--ip-image", type=Path, metavar="FILE", help="draw what this picture shows, too")
     parser.add_argument(
         "--ip-scale", type=number(float, -10, 10), default=1.0, help="how much of it, 0 is nothing (%(default)s)"
+    )
+    parser.add_argument(
+        "--preview", type=number(int, 1), metavar="N", help="write the picture as it forms, too, after every N steps"
     )
     parser.add_argument(
         "--weights", default="openmoji", metavar="FOLDER", help="your own weights, not the shipped ones"
@@ -197,6 +201,8 @@ def main(argv: list[str] | None = None) -> None:
     ip_image = read("--ip-image", args.ip_image) if args.ip_image else None
 
     # torch takes seconds to import: not before the arguments are known to be right
+    from tqdm.auto import tqdm
+
     from minidiff.controlnet import ControlNet
     from minidiff.convert import load
     from minidiff.pipeline import StableDiffusion, find_weights
@@ -235,15 +241,24 @@ def main(argv: list[str] | None = None) -> None:
         if key in args.before and found.get(key) != args.before[key]:
             was = f"was drawn with a file of {key.lower()} {args.before[key]}"
             raise ValueError(f"--again is {args.again}, which {was}: give it by {option}")
-    images = pipe(**options, progress=sys.stderr is not None and sys.stderr.isatty())
-    picture = images[0] if len(images) == 1 else grid(images, captions=args.prompt)
     out = args.out.resolve()  # of a link, the file that it leads to
     part = part_of(out)
-    try:
-        picture.save(part, pnginfo=infotext.chunks(infotext.texts(pipe, images, **options)))
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+
+    def write(images: list[Image.Image], about=None) -> None:
+        picture = images[0] if len(images) == 1 else grid(images, captions=args.prompt)
+        try:
+            picture.save(part, pnginfo=about)
+            part.replace(out)
+        finally:
+            part.unlink(missing_ok=True)
+
+    drawing, hidden = pipe.draw(**options), sys.stderr is None or not sys.stderr.isatty()
+    steps = tqdm(drawing, "drawing", len(drawing.trace.times) - 1, disable=hidden, leave=False)
+    for i, (_, x0) in enumerate(steps, 1):
+        if args.preview and i % args.preview == 0 and i < steps.total:
+            write(drawing.images(x0))
+    images = drawing.images()
+    write(images, infotext.chunks(infotext.texts(pipe, images, **options)))
     print(f"{args.out}  {len(images)} picture{'s' * (len(images) > 1)} in {time.perf_counter() - start:.1f} s")
 
 

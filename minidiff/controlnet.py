@@ -63,12 +63,14 @@ class ControlNet(UNetEncoder):
     def from_unet(cls, unet: UNet, **sizes) -> "ControlNet":
         """One to train for `unet`: its encoder, copied, and new zero convolutions. `sizes` are of the hint's embedding,
         by their names in `ControlNetConfig`."""
-        controlnet = cls(ControlNetConfig(**dataclasses.asdict(unet.config), **sizes))
+        controlnet = cls(ControlNetConfig(**dataclasses.asdict(unet.config) | {"time_cond_proj_dim": None}, **sizes))
         own = controlnet.state_dict()
         controlnet.load_state_dict(own | {name: p for name, p in unet.state_dict().items() if name in own})
         return controlnet.to(unet.conv_in.weight)
 
     def forward(self, x: Tensor, t: Tensor, context: Cond, hint: Tensor, scale: float = 1.0) -> list[Tensor]:
+        if isinstance(context, tuple) and len(context) % 2 == 0:
+            context = context[:-1]  # without the guidance, which an LCM's U-Net is told last, and a ControlNet never is
         self.check(x, context)
         factor = 2 ** (len(self.config.conditioning_embedding_out_channels) - 1)
         got, expected = tuple(hint.shape[-2:]), tuple(factor * side for side in x.shape[-2:])

@@ -284,8 +284,8 @@ class Yours(StableDiffusion):
             return add_noise(x0, eps, t, bars)
         return Discrete.add_noise(schedule, x0, eps, t)
 
-    def _process(self, sampler: Callable | None, steps: int, patches: int) -> tuple:
-        schedule, prediction, sampler, times, *rest = super()._process(sampler, steps, patches)
+    def _process(self, sampler: Callable | None, steps: int, *args) -> tuple:
+        schedule, prediction, sampler, times, *rest = super()._process(sampler, steps, *args)
         self._times = self.mine("trailing", trailing)(schedule.T, steps) if self._standard else times
         return schedule, prediction, sampler, self._times, *rest
 

@@ -16,7 +16,7 @@ from minidiff.arguments import named
 from minidiff.clip import CLIP, CLIPText, CLIPTextProjected
 from minidiff.convert import WeightsError, load
 from minidiff.dit import Flux, MMDiT
-from minidiff.prompts import WordsAndGuidance, WordsAndSizes, WordsOfThree
+from minidiff.prompts import WithGuidance, Words, WordsAndGuidance, WordsAndSizes, WordsOfThree
 from minidiff.t5 import T5, T5Tokenizer
 from minidiff.tokenizer import Tokenizer
 from minidiff.unet import UNet
@@ -83,7 +83,8 @@ def from_diffusers(
         read = WordsAndGuidance(*readers, unet.config.guidance_embeds)
     else:
         unet.config = replace(unet.config, sample_size=convert.read_sample_size(folder))
-        read = WordsAndSizes(readers, options.zeros, options.sizes == 5) if options.sizes else None
+        read = WordsAndSizes(readers, options.zeros, options.sizes == 5) if options.sizes else Words(*readers[0])
+        read = read if unet.config.time_cond_proj_dim is None else WithGuidance(read)
     parts = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": encoders[0], "tokenizer": tokenizers[0]}
     return parts | {
         "scheduler_config": scheduler, "sampler": sampler, "device": device if offload else None, "read": read
@@ -92,7 +93,7 @@ def from_diffusers(
 
 def to_diffusers(pipe, folder: Path) -> None:
     """A folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures as `pipe`."""
-    if isinstance(pipe.read, WordsAndSizes) or not isinstance(pipe.unet, UNet):
+    if getattr(pipe.unet.config, "addition_time_embed_dim", "no UNet") is not None:
         kind = "SDXL" if isinstance(pipe.unet, UNet) else "SD 3 or FLUX"
         raise WeightsError(f"an {kind} pipeline is not written as a whole: take to_diffusers of its parts")
     pipe.vae.to_diffusers(folder / "vae")
@@ -101,7 +102,9 @@ def to_diffusers(pipe, folder: Path) -> None:
     pipe.tokenizer.save(folder / "tokenizer")
     config = pipe.scheduler_config or convert.ddim_config(pipe.schedule, pipe.prediction)
     convert.write_json(folder / "scheduler" / "scheduler_config.json", config)
-    convert.write_index(folder, config, f"StableDiffusion{'Inpaint' * pipe.inpaints}Pipeline")
+    lcm = config["_class_name"] == "LCMScheduler" and "_skipped" in config
+    kind = "LatentConsistencyModel" if lcm else "StableDiffusion" + "Inpaint" * pipe.inpaints
+    convert.write_index(folder, config, f"{kind}Pipeline")
 
 
 _working: dict[torch.device, Callable[[], nn.Module | None]] = {}  # who is there, by `one_at_a_time`

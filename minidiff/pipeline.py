@@ -217,9 +217,7 @@ class StableDiffusion(Adaptable):
             raise ValueError("got latents and an image, expected one of them: the noise is added to the image")
         if self.inpaints and (image is None or (mask is None and margins is None)):
             raise ValueError("this model's U-Net only inpaints: give image= and mask=, or margins=")
-        share, up = (strength if margins is None else 1.0), isinstance(self.unet, DiT)
-        skipped = arguments.skipped_steps(steps, share, up) if image is not None else 0
-        from_noise = image is None or (self.inpaints and not skipped)
+        share = None if image is None else strength if margins is None else 1.0
         margins, multiple = None if margins is None else arguments.sides(margins), self.factor * self.unet.patch
         canvas = None if image is None else Canvas.of(n, image, mask, margins, multiple)
         arguments.check_latents(latents, n, self.vae.config.latent_channels, self.factor)
@@ -228,7 +226,8 @@ class StableDiffusion(Adaptable):
         usual = self.factor * self.unet.config.sample_size
         height, width = arguments.picture_size(height, width, multiple, usual, fixed)
         patches = (height // multiple) * (width // multiple)
-        schedule, prediction, sampler, times, start, clip = self._process(sampler, steps, patches)
+        schedule, prediction, sampler, times, start, clip, skipped = self._process(sampler, steps, patches, share)
+        from_noise = image is None or (self.inpaints and not skipped)
         if (refiner or not from_noise) and self.scheduler_config is not None and sampler is plms:
             raise ValueError("diffusers' PNDM does not start from an image, or midway, as others do: give sampler=ddim")
         control, times = self._hints(control, n, height, width), times[skipped:]
@@ -325,16 +324,18 @@ class StableDiffusion(Adaptable):
     def device(self) -> torch.device:
         return self._device or next(self.unet.parameters()).device
 
-    def _process(self, sampler: Callable | None, steps: int, patches: int) -> tuple:
-        """(schedule, prediction, sampler, times, scale of the first state's noise, limit of x_0)"""
-        sampler = sampler or self.sampler
-        if self.scheduler_config is None:
+    def _process(self, sampler: Callable | None, steps: int, patches: int, share: float | None) -> tuple:
+        """(schedule, prediction, sampler, times, scale of the first noise, limit of x_0, steps that an image skips)"""
+        sampler, config = sampler or self.sampler, self.scheduler_config
+        config = config if None in (config, sampler) else convert.with_sampler(config, sampler)
+        config, skipped = convert.of_image(config, steps, share, up=isinstance(self.unet, DiT))
+        if config is None:
             # as in training, where the last state still holds a little of the picture, unless the schedule ends in none
-            start = self.schedule(self.schedule.T)[1].item()
-            return self.schedule, self.prediction, sampler or ddim, trailing(self.schedule.T, steps), start, math.inf
-        config = self.scheduler_config if sampler is None else convert.with_sampler(self.scheduler_config, sampler)
+            times, start = trailing(self.schedule.T, steps), self.schedule(self.schedule.T)[1].item()
+            return self.schedule, self.prediction, sampler or ddim, times, start, math.inf, skipped
         schedule, prediction, own, times, clip = convert.scheduler(config, steps, patches)
-        return schedule, prediction, sampler or own, times, convert.init_noise_sigma(config, steps), clip
+        sampler = own if sampler in (None, getattr(own, "func", own)) else sampler  # LCM's `consistency` has an option
+        return schedule, prediction, sampler, times, convert.init_noise_sigma(config, steps), clip, skipped
 
     def _hints(self, control, n: int, height: int, width: int) -> list[tuple[ControlNet, Tensor, float]]:
         """`control` as a list of (controlnet, hints, scale), hints a tensor (1 or n, 3, height, width) in [0, 1]."""

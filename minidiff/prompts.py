@@ -132,6 +132,24 @@ class WordsAndGuidance:
         return uncond, cond
 
 
+class WithGuidance:
+    """What another reader says of the prompts, and w = guidance - 1, (B,): latent consistency models.
+
+    They draw without a negative prompt, as guidance by w was folded into them (Luo et al. 2023, arXiv:2310.04378,
+    section 4.2, where 0 is none). ValueError for one.
+    """
+
+    def __init__(self, read: Words | WordsAndSizes):
+        self.read = read
+
+    def __call__(self, prompts, negatives, device, size, sizes=None, guidance=1.0) -> tuple[Cond, Cond]:
+        if any(negatives):
+            raise ValueError("got a negative prompt, which this model, an LCM that is told its guidance, cannot follow")
+        _, cond = self.read(prompts, negatives, device, size, sizes)
+        w = torch.full((len(prompts),), guidance - 1.0, device=device)
+        return None, (*(cond if isinstance(cond, tuple) else (cond,)), w)
+
+
 def side_by_side(
     encoders: list[tuple[CLIPText, Tokenizer]], texts: list[str], device: torch.device
 ) -> tuple[Tensor, list[Tensor]]:

@@ -117,14 +117,27 @@ def dpmpp_2m(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, gener
         yield x
 
 
-def consistency(denoise: Callable, x: Tensor, schedule: Schedule, ts: Tensor, generator: Generators = None) -> States:
+def consistency(
+    denoise: Callable,
+    x: Tensor,
+    schedule: Schedule,
+    ts: Tensor,
+    generator: Generators = None,
+    scaling: float | None = None,
+) -> States:
     """x_s = alpha_s x_0 + sigma_s noise: a guess of the clean data, then fresh noise of the next time.
 
     Song et al. 2023 (arXiv:2303.01469) alg. 1. For a network that was trained by consistency distillation, whose guess
-    is right in one call; 1 to 4 steps are meant. Diffusers' LCMScheduler is the same but for a trace of x in x_0.
+    is right in one call; 1 to 4 steps are meant. With `scaling`, 10 in diffusers' LCMScheduler, the guess is c_skip x +
+    c_out x_0, which is x where the network's time is 0, as their section 3 asks: c_skip = c^2 / (u^2 + c^2), c_out = u
+    / sqrt(u^2 + c^2), u = `scaling` times that time, c = 0.5 (Luo et al. 2023, arXiv:2310.04378, section 4.1).
     """
     for t, _, _, _, alpha_s, sigma_s in _steps(schedule, ts):
-        x = alpha_s * denoise(x, t)
+        x0 = denoise(x, t)
+        if scaling is not None:
+            u = scaling * schedule.network_time(t).item()
+            x0 = 0.25 / (u * u + 0.25) * x + u / math.hypot(u, 0.5) * x0
+        x = alpha_s * x0
         if sigma_s > 0:
             x = x + sigma_s * noise_like(x, generator)
         yield x

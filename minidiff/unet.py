@@ -30,6 +30,7 @@ class UNetConfig:
     mid_block: bool = True  # False: nothing between the way down and the way up, as in BK-SDM small and tiny
     addition_time_embed_dim: int | None = None  # of SDXL, width of each embedded size; None: it is told no sizes
     projection_class_embeddings_input_dim: int | None = None  # width of the pooled text and all embedded sizes
+    time_cond_proj_dim: int | None = None  # width of the embedded guidance that an LCM is told; None: it is told none
 
     def __post_init__(self):
         levels = len(self.block_out_channels)
@@ -54,15 +55,28 @@ def timestep_embedding(t: Tensor, dim: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
-class TimestepEmbedding(nn.Module):
-    """Two layers that turn the timestep embedding into what every ResNet block adds to its channels."""
+def guidance_embedding(w: Tensor, dim: int) -> Tensor:
+    """[sin(1000 w w_i), cos(1000 w w_i)], w_i = 10000^(-i / (dim / 2 - 1)), as an LCM is told it. (B,) -> (B, dim)."""
+    half = dim // 2
+    step = torch.tensor(10000.0).log() / (half - 1)  # in single precision, as theirs: the angles are large
+    angles = (1000 * w.float())[:, None] * (torch.arange(half, device=w.device) * -step).exp()
+    return F.pad(torch.cat([angles.sin(), angles.cos()], dim=-1), (0, dim % 2))
 
-    def __init__(self, dim: int, out: int):
+
+class TimestepEmbedding(nn.Module):
+    """Two layers that turn the timestep embedding into what every ResNet block adds to its channels.
+
+    With `told`, another embedding of that width is added before them, through a layer of its own.
+    """
+
+    def __init__(self, dim: int, out: int, told: int | None = None):
         super().__init__()
+        self.cond_proj = nn.Linear(told, dim, bias=False) if told else None
         self.linear_1 = nn.Linear(dim, out)
         self.linear_2 = nn.Linear(out, out)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+        x = x if told is None else x + self.cond_proj(told)
         return self.linear_2(F.silu(self.linear_1(x)))
 
 
@@ -204,7 +218,7 @@ class UNetEncoder(nn.Module):
         self.config = config
         widths, temb_channels = config.block_out_channels, 4 * config.block_out_channels[0]
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
-        self.time_embedding = TimestepEmbedding(widths[0], temb_channels)
+        self.time_embedding = TimestepEmbedding(widths[0], temb_channels, config.time_cond_proj_dim)
         if (added := config.projection_class_embeddings_input_dim) is not None:
             self.add_embedding = TimestepEmbedding(added, temb_channels)
         self.down_blocks = nn.ModuleList(
@@ -222,8 +236,10 @@ class UNetEncoder(nn.Module):
         if text is not None and text.shape[-1] != (config.cross_attention_dim or text.shape[-1]):
             got, expected = text.shape[-1], config.cross_attention_dim
             raise SizeError(f"text states are {got} wide, this {name} reads {expected}: give one that fits the text")
-        if (got := len(context) if isinstance(context, tuple) else 1) != (expected := 1 if dim is None else 3):
-            what = "text states alone" if dim is None else "(text states, pooled text, sizes)"
+        parts = ["text states", *["pooled text", "sizes"] * (dim is not None)]
+        parts += ["guidance - 1"] * (config.time_cond_proj_dim is not None)
+        if (got := len(context) if isinstance(context, tuple) else 1) != (expected := len(parts)):
+            what = f"({', '.join(parts)})" if parts[1:] else "text states alone"
             raise SizeError(f"got {got} of what a model is told, this {name} reads {expected}: give it {what}")
         if dim is not None:
             got = context[1].shape[-1] + dim * context[2].shape[-1]
@@ -233,13 +249,17 @@ class UNetEncoder(nn.Module):
     def encode(self, x: Tensor, t: Tensor, context: Cond, hint: Tensor | float = 0.0) -> tuple[list[Tensor], Tensor]:
         """Every state on the way down and, last, that of the lowest level; and the time embedding, (B, D).
 
-        To SDXL's is added what it makes of pooled text and sizes (Podell et al. 2023, arXiv:2307.01952, section 2.2).
+        To SDXL's is added what it makes of pooled text and sizes (Podell et al. 2023, arXiv:2307.01952, section 2.2),
+        and to an LCM's, before its layers, what it makes of the guidance (Luo et al. 2023, arXiv:2310.04378).
         """
         x, text = x.to(self.conv_in.weight.dtype), text_of(context, self.conv_in.weight)
         t = torch.as_tensor(t, device=x.device).expand(len(x))
-        temb = self.time_embedding(timestep_embedding(t, self.config.block_out_channels[0]).to(x.dtype))
+        embedded, told = timestep_embedding(t, self.config.block_out_channels[0]).to(x.dtype), None
+        if (dim := self.config.time_cond_proj_dim) is not None:
+            told = guidance_embedding(context[-1].expand(len(x)), dim).to(x.dtype)
+        temb = self.time_embedding(embedded, told)
         if self.config.addition_time_embed_dim is not None:
-            pooled, sizes = (part.expand(len(x), -1) for part in context[1:])
+            pooled, sizes = (part.expand(len(x), -1) for part in context[1:3])
             sizes = timestep_embedding(sizes.flatten(), self.config.addition_time_embed_dim).reshape(len(x), -1)
             temb = temb + self.add_embedding(torch.cat([pooled.to(x.dtype), sizes.to(x.dtype)], dim=-1))
         states = [self.conv_in(x) + hint]
@@ -263,8 +283,8 @@ class UNet(UNetEncoder):
 
     (B, in_channels, H, W) noisy pictures or latents, (B,) network times (0 ... T - 1, fractions allowed) and text
     states (B, M, cross_attention_dim) -> (B, out_channels, H, W): the prediction its loss asked for. SDXL's is told
-    (text states, pooled text (B, P), sizes (B, 6)). `residuals`, which a ControlNet returns, are added to the states of
-    `encode`. It computes in its weights' precision.
+    (text states, pooled text (B, P), sizes (B, 6)), an LCM, of any kind, at last guidance - 1, (B,), too.
+    `residuals`, which a ControlNet returns, are added to the states of `encode`. It computes in its weights' precision.
     """
 
     patch = 1  # height and width of what it reads as one, in latents: a transformer reads more

@@ -32,6 +32,15 @@ class VAEConfig:
     use_quant_conv: bool = True  # 1x1 convolutions around the latents, which SD 3 and FLUX do without
 
 
+@dataclass(frozen=True)
+class TinyDecoderConfig:
+    """Sizes of a `TinyDecoder`, by diffusers' names. The defaults are the course's; of TAESD all are 64."""
+
+    latent_channels: int = 4
+    decoder_block_out_channels: tuple[int, ...] = (64, 48, 24, 12)  # channels of each level, lowest resolution first
+    num_decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)  # of each level
+
+
 class Downsample(nn.Conv2d):
     """A 3x3 convolution of stride 2, padded at the right and bottom only, as in the original code (diffusers' too)."""
 
@@ -205,6 +214,41 @@ class VAE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The reconstruction from the most likely latent."""
         return self.decode(self.encode(x).mean)
+
+
+class TinyBlock(nn.Module):
+    """relu(x + conv(relu(conv(relu(conv(x)))))): three 3x3 convolutions around a skip, and no normalisation."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        first, second, third = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(3))
+        self.conv = nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), third)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.conv(x))
+
+
+class TinyDecoder(nn.Module):
+    """A VAE's decoder in little, for pictures while they are drawn: TAESD's (Boer Bohan 2023, madebyollin/taesd).
+
+    Latents as the U-Net works on them, (B, C, H / 8, W / 8), not divided by the scaling_factor -> (B, 3, H, W), about
+    in [-1, 1]. With the structure of the decoder in diffusers' AutoencoderTiny, of which it reads a folder.
+    """
+
+    from_diffusers = classmethod(convert.from_diffusers)
+
+    def __init__(self, config: TinyDecoderConfig = TinyDecoderConfig()):  # noqa: B008  frozen, so it can be shared
+        super().__init__()
+        self.config, widths = config, config.decoder_block_out_channels
+        layers = [nn.Conv2d(config.latent_channels, widths[0], 3, padding=1), nn.ReLU()]
+        for i, (width, blocks) in enumerate(zip(widths, config.num_decoder_blocks, strict=True), 1):
+            layers += [TinyBlock(width) for _ in range(blocks)]
+            if i < len(widths):
+                layers += [nn.Upsample(scale_factor=2), nn.Conv2d(width, widths[i], 3, padding=1, bias=False)]
+        self.decoder = nn.Sequential(*layers, nn.Conv2d(widths[-1], 3, 3, padding=1))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return 2 * self.decoder(3 * torch.tanh(z / 3)) - 1
 
 
 def in_tiles(f: Callable[[Tensor], Tensor], x: Tensor, before: float, after: float, trained_at: int) -> Tensor:

@@ -6,9 +6,11 @@ import re
 import torch
 from diffusers import (
     AutoencoderKL,
+    AutoencoderTiny,
     ControlNetModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    LatentConsistencyModelPipeline,
     SD3Transformer2DModel,
     UNet2DConditionModel,
 )
@@ -20,11 +22,12 @@ from minidiff.convert import read_config, their_name
 from minidiff.dit import Flux, MMDiT
 from minidiff.t5 import T5
 from minidiff.unet import UNet
-from minidiff.vae import VAE
+from minidiff.vae import VAE, TinyDecoder
 
 THEIRS = {
     UNet: UNet2DConditionModel,
     VAE: AutoencoderKL,
+    TinyDecoder: AutoencoderTiny,
     CLIPText: CLIPTextModel,
     CLIPTextProjected: CLIPTextModelWithProjection,
     ControlNet: ControlNetModel,
@@ -59,6 +62,12 @@ SD3_VAE = SD_VAE | {
     "_diffusers_version": "0.29.0.dev0", "force_upcast": True, "latent_channels": 16, "latents_mean": None,
     "latents_std": None, "sample_size": 1024, "scaling_factor": 1.5305, "shift_factor": 0.0609,
     "use_post_quant_conv": False, "use_quant_conv": False,
+}  # fmt: skip
+TAESD = {
+    "_class_name": "AutoencoderTiny", "_diffusers_version": "0.20.0.dev0", "act_fn": "relu", "force_upcast": False,
+    "decoder_block_out_channels": [64] * 4, "encoder_block_out_channels": [64] * 4, "in_channels": 3,
+    "latent_channels": 4, "latent_magnitude": 3, "latent_shift": 0.5, "num_decoder_blocks": [3, 3, 3, 1],
+    "num_encoder_blocks": [1, 3, 3, 3], "out_channels": 3, "scaling_factor": 1.0, "upsampling_scaling_factor": 2,
 }  # fmt: skip
 SD_TEXT = {
     "_name_or_path": "openai/clip-vit-large-patch14", "architectures": ["CLIPTextModel"], "attention_dropout": 0.0,
@@ -142,7 +151,9 @@ REAL = {
         "intermediate_size": 4096, "num_attention_heads": 16, "num_hidden_layers": 23, "projection_dim": 512}),
     "SD-Turbo U-Net": (UNet, SD_UNET | SD2 | {"sample_size": 64, "addition_embed_type": None,
         "addition_time_embed_dim": None, "projection_class_embeddings_input_dim": None}),
+    "LCM U-Net": (UNet, SD_UNET | {"time_cond_proj_dim": 256}),
     "SDXL U-Net": (UNet, SDXL_UNET),
+    "LCM SDXL U-Net": (UNet, SDXL_UNET | {"time_cond_proj_dim": 256}),
     "SDXL refiner U-Net": (UNet, REFINER_UNET),
     "SDXL-Turbo U-Net": (UNet, SDXL_UNET | {"sample_size": 64}),
     "SDXL inpainting U-Net": (UNet, SDXL_UNET | {"in_channels": 9}),
@@ -151,6 +162,7 @@ REAL = {
         "latents_mean": None, "latents_std": None}),
     "SD 3 VAE": (VAE, SD3_VAE),
     "FLUX.1 VAE": (VAE, SD3_VAE | {"scaling_factor": 0.3611, "shift_factor": 0.1159, "sample_size": 1024}),
+    "TAESD": (TinyDecoder, TAESD),
     "SDXL and SD 3 text 2": (CLIPTextProjected, SDXL_TEXT_2),
     "SD 3 text": (CLIPTextProjected, SD_TEXT),
     "SD 3 and FLUX.1 text, T5 XXL": (T5, T5_XXL),
@@ -221,12 +233,16 @@ SMALL = {
             cross_attention_dim=24, transformer_layers_per_block=3, use_linear_projection=True,
             projection_class_embeddings_input_dim=50, layers_per_block=1, **ADDED),
     ),
+    "U-Net, LCM": (UNet, SMALL_UNET | {"time_cond_proj_dim": 9}),
+    "U-Net, LCM of SDXL": (UNet, SMALL_SDXL | {"time_cond_proj_dim": 12}),
     "VAE": (VAE, SMALL_VAE),
     "VAE of SD 3": (VAE, SD3_VAE | {name: SMALL_VAE[name] for name in SMALL_LEVELS}),
     "VAE, one level, gray": (
         VAE,
         {"block_out_channels": [16], "norm_num_groups": 8, "latent_channels": 3, "in_channels": 1, "out_channels": 1},
     ),
+    "TAESD": (TinyDecoder, TAESD | {"decoder_block_out_channels": [24] * 3, "block_out_channels": [24] * 3,
+        "num_decoder_blocks": [2, 1, 3], "latent_channels": 16}),
     "text": (CLIPText, SMALL_TEXT),
     "text, gelu, one head, first end": (CLIPText, SMALL_TEXT | {"hidden_act": "gelu", "num_attention_heads": 1,
         "layer_norm_eps": 1e-3, "eos_token_id": 9}),
@@ -290,7 +306,8 @@ def build_theirs(cls, options):
 def their_state(theirs) -> dict:
     """transformers before 5.6 has "text_model." before the names of a CLIPTextModel; T5's embedding has two names."""
     state = {name.removeprefix("text_model."): tensor for name, tensor in theirs.state_dict().items()}
-    return {name: tensor for name, tensor in state.items() if name != "encoder.embed_tokens.weight"}
+    no_parts = r"^encoder\.embed_tokens" if "shared.weight" in state else r"^encoder\.layers\.\d+\.(conv\.|weight|bias)"
+    return {name: tensor for name, tensor in state.items() if not re.search(no_parts, name)}
 
 
 def build_ours(cls, options, theirs, **kwargs):
@@ -321,6 +338,8 @@ def inputs(cls, options, dtype=torch.float32, size=(9, 7), residuals=True) -> di
         guidance = (torch.tensor([3.5, 1.25]).to(dtype),) if options.get("guidance_embeds") else ()
         x, t = randn(2, channels, 2 * size[0], 2 * size[1]), torch.tensor([3.25, 976.75])
         return {"x": x, "t": t, "cond": cond + guidance}
+    if cls is TinyDecoder:
+        return {"z": 4 * randn(2, options["latent_channels"], *size)}
     if cls is VAE:
         return {"x": randn(2, options["in_channels"], 24, 16), "z": randn(2, options["latent_channels"], 6, 4)}
     has_text = options.get("mid_block_type") != "UNetMidBlock2D"
@@ -333,6 +352,9 @@ def inputs(cls, options, dtype=torch.float32, size=(9, 7), residuals=True) -> di
         sizes = 5 if options["projection_class_embeddings_input_dim"] == 50 else 6
         sizes = torch.tensor([[1024.0, 768, 0, 13, 640, 512], [256, 300, 31, 0, 1000, 6]])[:, :sizes]
         batch["context"] = batch["context"], randn(2, 20), sizes
+    if options.get("time_cond_proj_dim"):
+        text = batch["context"] if isinstance(batch["context"], tuple) else (batch["context"],)
+        batch["context"] = (*text, torch.tensor([7.5, 0.3]))
     if cls is ControlNet:
         factor = 2 ** (len(options["conditioning_embedding_out_channels"]) - 1)
         batch["hint"] = randn(2, options.get("conditioning_channels", 3), size[0] * factor, size[1] * factor)
@@ -381,16 +403,23 @@ def run_theirs(model, batch) -> list:
     if isinstance(model, AutoencoderKL):
         q = model.encode(batch["x"]).latent_dist
         return [q.mean, q.logvar, model.decode(batch["z"]).sample, model(batch["x"]).sample]
-    text, added = batch["context"], None
-    if isinstance(text, tuple):
-        (text, pooled, sizes) = text
-        added = {"text_embeds": pooled, "time_ids": sizes}
+    if isinstance(model, AutoencoderTiny):
+        return [model.decode(batch["z"]).sample]
+    (text, *rest), added, told = (
+        batch["context"] if isinstance(batch["context"], tuple) else [batch["context"]],
+        None,
+        None,
+    )
+    if dim := getattr(model.config, "time_cond_proj_dim", None):
+        told = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, rest.pop(), dim).to(batch["x"].dtype)
+    if rest:
+        added = {"text_embeds": rest[0], "time_ids": rest[1]}
     if isinstance(model, ControlNetModel):
         out = model(batch["x"], batch["t"], text, batch["hint"], conditioning_scale=0.7, added_cond_kwargs=added)
         return [*out.down_block_res_samples, out.mid_block_res_sample]
     *down, middle = batch.get("residuals") or [None, None]
     return [model(
-        batch["x"], batch["t"], text, added_cond_kwargs=added,
+        batch["x"], batch["t"], text, added_cond_kwargs=added, timestep_cond=told,
         down_block_additional_residuals=None if middle is None else down, mid_block_additional_residual=middle,
     ).sample]  # fmt: skip
 

@@ -20,7 +20,7 @@ from minidiff.convert.formats import FORMATS, HARMLESS
 from minidiff.convert.models import OLD, RULES
 from minidiff.t5 import T5
 from minidiff.unet import UNet
-from minidiff.vae import VAE
+from minidiff.vae import VAE, TinyDecoder
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def warned(caplog):
         library.utils.logging.disable_propagation()
 
 
-@pytest.mark.parametrize("name", oracle.SMALL)
+@pytest.mark.parametrize("name", [name for name in oracle.SMALL if name != "TAESD"])  # half of theirs
 def test_theirs_read_what_ours_write(name, tmp_path, warned):
     cls, options = oracle.SMALL[name]
     theirs = oracle.randomised(oracle.build_theirs(cls, options))
@@ -256,7 +256,7 @@ def same(ours, theirs):
     )
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "TAESD"])
 def test_ours_read_what_theirs_write(name, tmp_path):
     cls, theirs, folder = folder_of(name, tmp_path)
     assert same(cls.from_diffusers(str(folder), device="cpu"), theirs)
@@ -368,6 +368,8 @@ def test_every_option_of_theirs_is_known_with_its_default(cls):
     else:
         theirs = {k: v for k, v in inspect.signature(THEIR_CONFIG[cls].__init__).parameters.items() if k != "self"}
     known = FORMATS[cls.__name__].defaults
+    if cls is TinyDecoder:  # which registers it itself
+        theirs["block_out_channels"] = theirs["decoder_block_out_channels"]
     harmless = HARMLESS - {"projection_dim"} if cls is CLIPTextProjected else HARMLESS
     assert theirs.keys() - harmless == known.keys()
     for name in theirs.keys() - harmless:

@@ -300,7 +300,7 @@ def test_each_pipeline_sets_what_diffusers_sets(folder, tmp_path, kind, name):
         ).items()
 
 
-UNKNOWN = ["DEISMultistepScheduler", "LCMScheduler", "UniPCMultistepScheduler", "KDPM2DiscreteScheduler"]
+UNKNOWN = ["DEISMultistepScheduler", "TCDScheduler", "UniPCMultistepScheduler", "KDPM2DiscreteScheduler"]
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
@@ -396,7 +396,6 @@ REFUSED = {
     "_class_name 'DDPMPipeline', expected StableDiffusionPipeline, ": {INDEX: {"_class_name": "DDPMPipeline"}},
     "has no text_encoder_2 in its model_index.json": {INDEX: {"_class_name": "StableDiffusionXLPipeline"}},
     "_class_name 'FluxKontextPipeline'": {INDEX: {"_class_name": "FluxKontextPipeline"}},
-    "_class_name 'LatentConsistencyModelPipeline'": {INDEX: {"_class_name": "LatentConsistencyModelPipeline"}},
     r"_class_name \['mine', 'Pipe'\]": {INDEX: {"_class_name": ["mine", "Pipe"]}},
     "_class_name None": {INDEX: {"_class_name": None}},
     "has the part image_encoder, Some of transformers": {INDEX: {"image_encoder": ["transformers", "Some"]}},

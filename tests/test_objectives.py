@@ -18,6 +18,7 @@ from minidiff.judge import Judge, edges, labels
 from minidiff.show import to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Settings, accelerator, objectives, training_loop
+from minidiff.train.decoder import DecoderObjective
 from minidiff.train.objectives import (
     HINTS,
     CLIPObjective,
@@ -28,7 +29,7 @@ from minidiff.train.objectives import (
     VAEObjective,
 )
 from minidiff.unet import UNet, UNetConfig
-from minidiff.vae import VAE, VAEConfig
+from minidiff.vae import VAE, TinyDecoder, TinyDecoderConfig, VAEConfig
 
 
 @pytest.fixture(scope="module")
@@ -297,6 +298,25 @@ def test_controlnet_is_measured_with_and_without_control(controlnet_objective, m
     names = {"edge_f1", "objects", "place", "right"}
     assert picture.width > 6 * 128 and set(measures) == names | {f"{name}_without_control" for name in names}
     assert all(measures[name] == measures[f"{name}_without_control"] for name in names), "it has learned nothing yet"
+
+
+def test_the_small_decoder_learns_scenes_from_their_latents(unet_objective):
+    of, decoder = unet_objective, TinyDecoder(TinyDecoderConfig(4, (8, 8, 4, 4), (1, 1, 1, 1)))
+    objective = DecoderObjective(decoder, of.vae, of.text, of.tokenizer, 20, SMALL, of.cache)
+    objective.prepare()
+    batch, (rows, _) = objective.batch(torch.arange(4)), objective.rows(torch.arange(4))
+    assert torch.equal(batch["z"], of.latents[rows].float())
+    assert torch.equal(batch["x"], data.batch([scene(i, SMALL) for i in rows.tolist()]))
+    loss, error = objective(rng(), **batch), batch["x"] - decoder(batch["z"])
+    assert loss.item() == pytest.approx((error.abs().mean() + error.square().mean()).item(), rel=1e-6)
+    loss.backward()
+    assert all(p.grad.abs().max() > 0 for p in decoder.parameters())
+    assert all(p.grad is None for p in (*of.vae.parameters(), *of.text.parameters()))
+    with torch.no_grad():
+        picture, measures = objective.evaluate()
+        _, of_vae = VAEObjective(of.vae, 0).evaluate()
+    assert measures["vae_psnr_db"] == of_vae["psnr_db"] and measures["psnr_db"] < 15
+    assert picture.width > 6 * 128
 
 
 def test_labels_hold_the_whole_caption():

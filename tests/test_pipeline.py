@@ -320,6 +320,24 @@ def test_a_picture_is_redrawn_from_the_command_line_as_from_python(tmp_path):
         assert difference([Image.open(tmp_path / "out.png")], expected) == 0
 
 
+def test_a_preview_is_there_while_it_forms(tmp_path, monkeypatch):
+    out, decode, seen = tmp_path / "fox.png", StableDiffusion.decode, []
+
+    def watched(pipe, latents):
+        seen.append(Image.open(out).copy() if out.exists() else None)
+        return decode(pipe, latents)
+
+    monkeypatch.setattr(StableDiffusion, "decode", watched)
+    command(PROMPTS[0], "--seed", 3, "--steps", 5, "--preview", 2, "--out", out)
+    assert seen[0] is None and len(seen) == 3, "after steps 2 and 4, and at the end"
+    assert difference([seen[1]], [seen[2]]) > 0 and "parameters" not in seen[1].info
+    drawn = Image.open(out)
+    assert difference([drawn], [seen[2]]) > 0 and "parameters" in drawn.info
+    monkeypatch.undo()
+    command(PROMPTS[0], "--seed", 3, "--steps", 5, "--out", tmp_path / "same.png")
+    assert difference([Image.open(tmp_path / "same.png")], [drawn]) == 0
+
+
 def test_several_prompts_make_a_grid(tmp_path):
     command(*PROMPTS, "sun on blue", "--steps", 1, "--out", tmp_path / "grid.jpg")
     width, height = Image.open(tmp_path / "grid.jpg").size

@@ -14,7 +14,7 @@ import math
 import re
 import sys
 import types
-from functools import cache
+from functools import cache, partial
 
 import diffusers
 import pytest
@@ -111,6 +111,7 @@ OPTIONS = {
     "EulerAncestralDiscreteScheduler": {"rescale_betas_zero_snr": BOTH},
     "HeunDiscreteScheduler": {"use_karras_sigmas": BOTH},
     "DPMSolverMultistepScheduler": {"rescale_betas_zero_snr": BOTH, "use_karras_sigmas": BOTH},
+    "LCMScheduler": {"rescale_betas_zero_snr": BOTH, "set_alpha_to_one": BOTH},
 }
 
 
@@ -118,6 +119,8 @@ def refused(config, n):
     """The option that cannot be kept, or None."""
     name, spacing, prediction = config["_class_name"], config["timestep_spacing"], config["prediction_type"]
     betas, zero = config.get("beta_schedule", "linear"), config.get("rescale_betas_zero_snr", False)
+    if name == "LCMScheduler":  # its times are always the same, and begin at the last
+        return "rescale_betas_zero_snr" if zero and prediction == "epsilon" else None
     whole_steps = {"leading": True, "trailing": 1000 % n == 0, "linspace": n == 1}[spacing]
     from_T = spacing == "trailing" or (spacing == "linspace" and n > 1)
     exact = name in ("DDIMScheduler", "DDPMScheduler")  # zero terminal SNR is zero
@@ -173,6 +176,29 @@ def test_clipping(name, limit):
     assert {what: error for what, error in errors.items() if not error < 1e-5} == {}
 
 
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize("original", [8, 30, 50, 99, 1000])
+def test_lcm(original, prediction):
+    """The times and the share of x in the guess: at scaling 0.01 and 1 it shows, at 10 hardly."""
+    config = {"_class_name": "LCMScheduler", "original_inference_steps": original, "prediction_type": prediction}
+    plain = {}
+    for T, scaling, clip, n in itertools.product([1000, 100], [0.01, 1.0, 10.0], BOTH, range(1, 9)):
+        options = {"num_train_timesteps": T, "timestep_scaling": scaling, "clip_sample": clip, "clip_sample_range": 0.7}
+        if original > T:
+            with pytest.raises(convert.WeightsError, match=f"original_inference_steps .* expected {n} to {T}"):
+                scheduler(config | options, n)
+            continue
+        theirs = their_states(config | options, n)
+        assert worst(our_states(config | options, n), theirs) < 1e-5, options
+        schedule, prediction_, sampler, times, limit = scheduler(config | options, n)
+        denoise = clipped(denoiser(net, schedule, prediction_), limit)
+        states = [NOISE, *sample.consistency(denoise, NOISE, schedule, times, seeded(1))]
+        plain[scaling] = max(plain.get(scaling, 0), worst(states, theirs))
+    assert plain[0.01] > 0.01 and plain[1.0] > plain[10.0] > 1e-7, "without its trace of x"
+    with pytest.raises(convert.WeightsError, match=f"{original} times are left, expected {original + 1} to 1001"):
+        scheduler(config | {"num_train_timesteps": 1001}, original + 1)
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 25, 50])
 @pytest.mark.parametrize("T", [1000, 200])
 @pytest.mark.parametrize("shift", [1, 3, 0.5])
@@ -199,6 +225,12 @@ CHECKPOINTS = {  # their scheduler/scheduler_config.json
     | {"use_karras_sigmas": False},
     "Stable Diffusion 3": {"_class_name": "FlowMatchEulerDiscreteScheduler", "_diffusers_version": "0.29.0.dev0"}
     | {"num_train_timesteps": 1000, "shift": 3.0},
+    "LCM of Dreamshaper": STABLE
+    | {"_class_name": "LCMScheduler", "_diffusers_version": "0.22.0.dev0", "clip_sample": False}
+    | {"clip_sample_range": 1.0, "dynamic_thresholding_ratio": 0.995, "original_inference_steps": 50}
+    | {"prediction_type": "epsilon", "rescale_betas_zero_snr": False, "sample_max_value": 1.0, "set_alpha_to_one": True}
+    | {"steps_offset": 1, "thresholding": False, "timestep_scaling": 10.0, "timestep_spacing": "leading"}
+    | {"trained_betas": None},
 }
 
 
@@ -345,6 +377,7 @@ ZERO = {"rescale_betas_zero_snr": True} | V_PREDICTION | TRAILING
 SD15 = CHECKPOINTS["Stable Diffusion 1.5"]
 SDXL = CHECKPOINTS["Stable Diffusion XL"]
 SD3 = CHECKPOINTS["Stable Diffusion 3"]
+LCM = CHECKPOINTS["LCM of Dreamshaper"] | {"timestep_scaling": 0.01}
 HEUN = {"_class_name": "HeunDiscreteScheduler"} | STABLE
 MUTANTS = {
     "17 the previous time off the list": (schedulers, "(jumps != T // steps).any() or ", "", DDIM | ZERO, 3),
@@ -374,6 +407,10 @@ MUTANTS = {
         DDIM | {"clip_sample": True}, 5),
     "tables in float64": (schedulers, "(1 - schedule.betas.float()).cumprod(0)", "(1 - schedule.betas).cumprod(0)",
         EULER | BETAS["cosine"] | KARRAS, 5),
+    "no trace of x in LCM": (sample, "if scaling is not None:", "if False:", LCM, 5),
+    "that trace by our time": (sample, "schedule.network_time(t).item()", "t", LCM, 5),
+    "LCM's times end where they begin": (schedulers, ", endpoint=False", "", LCM, 5),
+    "zero SNR is 2^-24 in LCM": (schedulers, ', "LCMScheduler"):', "):", LCM | ZERO, 5),
     "v for epsilon": (schedulers, '"v_prediction": V', '"v_prediction": EPS', DDIM | V_PREDICTION, 5),
 }  # fmt: skip
 
@@ -386,7 +423,8 @@ def test_mutants_differ(what):
 
     def theirs_of(config, n):
         schedule, prediction, sampler, *rest = scheduler(config, n)
-        return schedule, prediction, getattr(broken, sampler.__name__), *rest
+        own = getattr(broken, getattr(sampler, "func", sampler).__name__)
+        return schedule, prediction, partial(own, **getattr(sampler, "keywords", {})), *rest
 
     if module is sample:
         ours = our_states(config, n, scheduler=theirs_of)
@@ -427,9 +465,9 @@ def test_harmless_options_change_nothing(name):
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_options_of_other_classes_are_ignored_as_in_diffusers(name):
-    others = {"disable_corrector": [0], "predict_x0": False, "solver_p": "x", "original_inference_steps": 7}
-    others |= {"timestep_scaling": 3.0, "predictor_order": 1, "corrector_order": 3, "tau_func": "x", "sigma_data": 2.0}
-    others |= {"sigma_schedule": "x", "rho": 3.0, "noise_sampler_seed": 1, "tensor_format": "np"}
+    others = {"disable_corrector": [0], "predict_x0": False, "solver_p": "x", "predictor_order": 1}
+    others |= {"corrector_order": 3, "tau_func": "x", "sigma_data": 2.0, "sigma_schedule": "x", "rho": 3.0}
+    others |= {"noise_sampler_seed": 1, "tensor_format": "np"}
     assert others.keys() == schedulers._OTHERS
     config = {"_class_name": name} | FINE
     assert worst(their_states(config, 5), their_states(config | others, 5)) == 0

@@ -30,7 +30,7 @@ from minidiff.train import Objective, Settings, accelerator, prefetch, sample_in
 from minidiff.train.muon import Muon, optimizers, orthogonalized
 from minidiff.train.run import Run
 from minidiff.unet import UNetConfig
-from minidiff.vae import VAE, VAEConfig
+from minidiff.vae import VAE, TinyDecoder, VAEConfig
 
 
 @dataclass(frozen=True)
@@ -527,6 +527,17 @@ def test_a_text_encoder_that_learned_along_is_written_with_its_words(tmp_path, m
     card, first = (json.loads((folder / "clip.json").read_text()) for folder in (tmp_path, WEIGHTS))
     assert card["words"] == list(WORDS) and card["steps"] == first["steps"] + 1
     assert card["before"][-1]["command"] == first["command"] and "--tune-text" in card["command"]
+
+
+def test_a_small_decoder_is_trained_from_the_command_line(tmp_path, monkeypatch):
+    from minidiff.train.__main__ import main
+    from minidiff.train.decoder import DecoderObjective
+
+    monkeypatch.setattr(DecoderObjective, "evaluate", Objective.evaluate)
+    main(["decoder", "--steps", "1", "--batch", "2", "--scenes", "2", "--device", "cpu", "--out", str(tmp_path)])
+    assert (tmp_path / "tinydecoder.safetensors").stat().st_size < 2**20
+    decoder = load(TinyDecoder, tmp_path / "tinydecoder.safetensors")
+    assert decoder(torch.zeros(2, 4, 3, 5)).shape == (2, 3, 24, 40)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="forks, and counts cores")

@@ -19,6 +19,7 @@ import numpy as np  # noqa: E402
 import oracle  # noqa: E402
 import test_adapt  # noqa: E402
 import test_full_pipelines as pipelines  # noqa: E402
+import test_lcm  # noqa: E402
 import test_models  # noqa: E402
 import test_scheduler as schedulers  # noqa: E402
 import test_sd3_flux as sd3_flux  # noqa: E402
@@ -146,6 +147,15 @@ def sd3_and_flux_pipelines(root):
         yield row(sd3_flux, what, kind, root / name, other, mine, root / name)
 
 
+def lcm_pipelines(folder):
+    """The same for LCMs: two prompts, 4 steps, guidance 8.5, of which they are told."""
+    image = Image.fromarray(data.scene(data.EVAL_SEED + 3).image).resize((32, 32))
+    for kind, call in (("", {}), ("Img2Img", {"image": [image] * 2, "strength": 0.6})):
+        kind = f"{test_lcm.LCM}{kind}"
+        expected = test_lcm.theirs(folder / "lcm", kind, 4, 8.5, **call)
+        yield f"{kind}Pipeline", "LCMScheduler", *test_lcm.apart(expected, folder / "lcm", 4, 8.5, **call)
+
+
 def row(tests, what, kind, folder, other, mine, own):
     """One of them: `tests` has `theirs` of a folder and `ours` of its `own`."""
     trace = tests.ours(own, **mine)
@@ -169,6 +179,10 @@ def adapters(folder):
         ours.load_lora(second, b, "b")
         errors.append(test_adapt.worst(ours, test_adapt.scaled(theirs, a=a, b=b)))
     yield "LoRAs of U-Net and text encoder", "diffusers with peft", len(errors), max(errors)
+    lcm = [
+        test_lcm.with_lcm_lora(folder, folder, steps, guidance) for steps, guidance in ((1, 1.0), (4, 1.0), (4, 1.8))
+    ]
+    yield "LCM-LoRA, final latents", "diffusers with peft", len(lcm), max(oracle.error(a, c) for a, _, c in lcm)
     looking = test_adapt.both_looking(test_adapt.with_ip_adapter(folder))
     errors = [oracle.error(*test_adapt.drawn(looking, scale, 4.0)) for scale in (0, 0.6, 1)]
     yield "IP-Adapter, final latents", "diffusers", len(errors), max(errors)
@@ -185,7 +199,8 @@ REFUSED = [
     (T5, oracle.T5_XXL | {"feed_forward_proj": "relu"}),
 ]
 REFUSED_SCHEDULERS = [
-    ({"_class_name": "LCMScheduler"}, 5),
+    ({"_class_name": "LCMScheduler"}, 51),
+    ({"_class_name": "UniPCMultistepScheduler"}, 5),
     ({"_class_name": "DDIMScheduler"}, 5),
     (schedulers.DDIM | {"timestep_spacing": "linspace"}, 5),
     (schedulers.DDIM | {"timestep_spacing": "trailing"}, 7),
@@ -237,6 +252,8 @@ def main():
         root, folder = Path(folder), pipelines.tiny_pipeline(Path(folder) / "sd")
         sdxl.tiny_sdxl(root / "sdxl")
         sd3_flux.tiny_transformers(root / "sd3_flux")
+        (root / "lcm").mkdir()
+        test_lcm.tiny_lcm(root / "lcm")
         lines = [
             "# What equals diffusers and transformers, to what error",
             "",
@@ -265,7 +282,8 @@ def main():
             "## Pipelines",
             "",
             "Small random models written by diffusers; guidance 4; 5 steps and a negative prompt, in SDXL 4 and none."
-            " SD 3 and FLUX: 3 steps, guidance 3.5, or with a negative prompt 2.5 in FLUX.",
+            " SD 3 and FLUX: 3 steps, guidance 3.5, or with a negative prompt 2.5 in FLUX. LCM: 4 steps, guidance 8.5,"
+            " which it is told.",
             "",
             *table(
                 "diffusers, scheduler, error of the final latents, pixels (of 255)",
@@ -273,6 +291,7 @@ def main():
                     whole_pipelines(folder),
                     sdxl_pipelines(root / "sdxl"),
                     sd3_and_flux_pipelines(root / "sd3_flux"),
+                    lcm_pipelines(root / "lcm"),
                 ),
             ),
             "Inpainting is compared where it draws: elsewhere ours are the image's own pixels, exactly.",

@@ -10,11 +10,11 @@ from minidiff.convert.folders import (
     write_index,
 )
 from minidiff.convert.models import find_part, from_diffusers, read_config, their_name, to_diffusers, write_config
-from minidiff.convert.schedulers import ddim_config, init_noise_sigma, scheduler, with_sampler
+from minidiff.convert.schedulers import ddim_config, init_noise_sigma, of_image, scheduler, with_sampler
 from minidiff.convert.single_file import config_folder
 
 __all__ = [
     "WeightsError", "check_fit", "config_folder", "ddim_config", "find_part", "from_diffusers", "init_noise_sigma",
-    "load", "read_config", "read_index", "read_json", "read_options", "read_sample_size", "read_scheduler", "save",
-    "scheduler", "their_name", "to_diffusers", "with_sampler", "write_config", "write_index", "write_json",
+    "load", "of_image", "read_config", "read_index", "read_json", "read_options", "read_sample_size", "read_scheduler",
+    "save", "scheduler", "their_name", "to_diffusers", "with_sampler", "write_config", "write_index", "write_json",
 ]  # fmt: skip

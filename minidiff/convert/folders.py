@@ -21,6 +21,7 @@ for family in ("StableDiffusionControlNet", "StableDiffusionXL", "StableDiffusio
     PIPELINES |= {f"{family}{what}Pipeline": {} for what in WHAT}
 for family in ("StableDiffusion3", "Flux"):
     PIPELINES |= {f"{family}{what}Pipeline": {"_even": family == "Flux"} for what in WHAT}
+PIPELINES |= {f"LatentConsistencyModel{what}Pipeline": {"_skipped": 0} for what in WHAT[:2]}
 PARTS = {  # and their classes; of schedulers any, as `read_scheduler` says which are ours
     "vae": ("AutoencoderKL",),
     "unet": ("UNet2DConditionModel",),
@@ -42,6 +43,7 @@ FAMILIES = {  # what the names of their pipelines begin with
         "transformer": ("FluxTransformer2DModel",), "text_encoder_2": T5, "tokenizer_2": T5_TOKENIZERS
     },
     "StableDiffusion": PARTS,
+    "LatentConsistencyModel": PARTS,
 }  # fmt: skip
 # SDXL's refiner has the second text encoder alone, and SD 3 may do without T5
 OPTIONAL = {"StableDiffusionXL": ("text_encoder", "tokenizer"), "StableDiffusion3": ("text_encoder_3", "tokenizer_3")}
@@ -58,6 +60,7 @@ def read_kind(folder: str | Path) -> str:
     if not isinstance(kind, str) or kind not in PIPELINES:
         expected = "StableDiffusionPipeline, StableDiffusionXLPipeline, or Img2Img, Inpaint or ControlNet of them"
         expected += ", StableDiffusion3Pipeline, FluxPipeline, or Img2Img or Inpaint of them"
+        expected += ", LatentConsistencyModelPipeline or Img2Img of it"
         raise WeightsError(f"{folder} is of _class_name {kind!r}, expected {expected}: use diffusers for it")
     return kind
 

@@ -18,6 +18,9 @@ class Format:
     read: Callable[[dict], dict]  # options -> the fields of our config that have no option of their name
     write: Callable[[object], dict]  # our config -> the options that are no field of it
     rules: list = field(default_factory=list)  # on top of RULES; read away by OLD
+    unread: str = (
+        r"\bembeddings\.position_ids$"  # names of tensors that we have no use for: here 0, 1, 2 ... in old files
+    )
 
     @property
     def options(self) -> dict:
@@ -33,6 +36,8 @@ HARMLESS = {
     # of T5: its decoder's, and what follows from feed_forward_proj
     "num_decoder_layers", "decoder_start_token_id", "is_encoder_decoder", "use_cache", "tie_word_embeddings",
     "scale_decoder_outputs", "dense_act_fn", "is_gated_act", "output_past", "dropout_rate", "classifier_dropout",
+    # of AutoencoderTiny: its encoder's, and how it packs latents into a picture
+    "encoder_block_out_channels", "num_encoder_blocks", "latent_magnitude", "latent_shift",
 }  # fmt: skip
 
 # All other options of diffusers 0.42 and transformers 5.23, with their defaults. Where our config has no such field,
@@ -61,6 +66,11 @@ VAE = dict(
     block_out_channels=[64], layers_per_block=1, act_fn="silu", latent_channels=4, norm_num_groups=32, sample_size=32,
     scaling_factor=0.18215, shift_factor=None, latents_mean=None, latents_std=None, use_quant_conv=True,
     use_post_quant_conv=True, mid_block_add_attention=True,
+)  # fmt: skip
+TINY = dict(
+    in_channels=3, out_channels=3, decoder_block_out_channels=[64] * 4, num_decoder_blocks=[3, 3, 3, 1], act_fn="relu",
+    upsample_fn="nearest", upsampling_scaling_factor=2, latent_channels=4, scaling_factor=1.0, shift_factor=0.0,
+    block_out_channels=[64] * 4,  # which it sets to those of its decoder
 )  # fmt: skip
 TEXT = dict(
     vocab_size=49408, hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8,
@@ -150,6 +160,10 @@ def _write_vae(config) -> dict:
     }
 
 
+def _write_tiny(config) -> dict:
+    return {"block_out_channels": list(config.decoder_block_out_channels)}
+
+
 def _write_text(config) -> dict:
     # their own ids of start and padding lie outside a small vocabulary, of which transformers would warn
     return {"architectures": ["CLIPTextModel"], "bos_token_id": None, "pad_token_id": None}
@@ -178,6 +192,14 @@ FORMATS = {
         "diffusion_pytorch_model", {"_class_name": "ControlNetModel"}, CONTROLNET, _read_encoder, _write_controlnet
     ),
     "VAE": Format("diffusion_pytorch_model", {"_class_name": "AutoencoderKL"}, VAE, lambda options: {}, _write_vae),
+    "TinyDecoder": Format(
+        "diffusion_pytorch_model",
+        {"_class_name": "AutoencoderTiny"},
+        TINY,
+        lambda options: {},
+        _write_tiny,
+        unread=r"^encoder\.",
+    ),
     "CLIPText": Format(
         "model", {"model_type": "clip_text_model"}, TEXT, lambda options: {}, _write_text, [(r"^", "text_model.")]
     ),

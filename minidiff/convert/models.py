@@ -40,6 +40,7 @@ RULES = [
     (r"\bff\.out\.", "ff.net.2."),
     (r"\b(down|up)sample\.", r"\1samplers.0.conv."),
     (r"\bmid_block\.attention\.", "mid_block.attentions.0."),
+    (r"^decoder\.(\d+)\.", r"decoder.layers.\1."),
     # MMDiT and Flux: what makes temb, and the two streams of a block, of which the text has names of its own.
     (r"^(timestep|guidance|text)_embedder\.", r"time_text_embed.\1_embedder."),
     (r"\bimage\.", ""),
@@ -97,8 +98,8 @@ def from_diffusers(
     if file is not None:
         tensors, original = original_part(tensors, name_of(cls), config)
         rules, source, advice = RULES + original, file, f"give the config of the same kind of model, not {folder}"
-    # position_ids are a buffer of older files: 0, 1, 2 ...
-    tensors = {their_name(name, OLD): t for name, t in tensors.items() if not name.endswith("embeddings.position_ids")}
+    unread = FORMATS[name_of(cls)].unread
+    tensors = {their_name(name, OLD): t for name, t in tensors.items() if not re.search(unread, name)}
     fill(model, tensors, source, advice, lambda name: their_name(name, rules), dtype)
     return model.to(device).eval()
 

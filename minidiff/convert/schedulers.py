@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minidiff.arguments import named, real, whole
+from minidiff.arguments import named, real, skipped_steps, whole
 from minidiff.convert.files import WeightsError, read_json
 from minidiff.denoise import EPS, FLOW, X0, Prediction, V
-from minidiff.sample import ddim, ddpm, dpmpp_2m, euler, euler_ancestral, heun, plms
+from minidiff.sample import consistency, ddim, ddpm, dpmpp_2m, euler, euler_ancestral, heun, plms
 from minidiff.schedule import (
     Discrete,
     Flow,
@@ -51,6 +51,8 @@ _HEUN = {"beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False, "clip_s
 _FLOW = {"num_train_timesteps": 1000, "shift": 1.0, "use_dynamic_shifting": False, "shift_terminal": None}
 _FLOW |= {"invert_sigmas": False, "stochastic_sampling": False, "time_shift_type": "exponential"}
 _FLOW |= {"base_shift": 0.5, "max_shift": 1.15, "base_image_seq_len": 256, "max_image_seq_len": 4096}
+_LCM = {"original_inference_steps": 50, "timestep_scaling": 10.0, "beta_start": 0.00085, "beta_end": 0.012}
+_LCM |= {"beta_schedule": "scaled_linear", "set_alpha_to_one": True, "clip_sample": False}
 SCHEDULERS = {
     "DDPMScheduler": (ddpm, _WHOLE | _CLIP | {"variance_type": "fixed_small"}),
     "DDIMScheduler": (ddim, _WHOLE | _CLIP | {"set_alpha_to_one": True}),
@@ -59,11 +61,14 @@ SCHEDULERS = {
     "EulerAncestralDiscreteScheduler": (euler_ancestral, _SPACED | {"rescale_betas_zero_snr": False}),
     "HeunDiscreteScheduler": (heun, _SPACED | _SIGMAS | _HEUN),
     "DPMSolverMultistepScheduler": (dpmpp_2m, _SPACED | _SIGMAS | _ENDS | _DPM),
+    "LCMScheduler": (consistency, _WHOLE | _CLIP | _LCM),
     "FlowMatchEulerDiscreteScheduler": (euler, _SIGMAS | _FLOW),
 }
 _OVER_ALPHA = {"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"}
 _WHOLE_NUMBERS = {"num_train_timesteps", "steps_offset", "base_image_seq_len", "max_image_seq_len"}
+_WHOLE_NUMBERS |= {"original_inference_steps"}
 _NUMBERS = _WHOLE_NUMBERS | {"beta_start", "beta_end", "clip_sample_range", "shift", "base_shift", "max_shift"}
+_NUMBERS |= {"timestep_scaling"}
 # What an option that is no number may be, if not its default alone; (class, option) for one class.
 _MAY_BE = {
     "beta_schedule": [*BETAS],
@@ -86,11 +91,10 @@ _MAY_BE = {
 # These have an effect only together with options that are refused.
 _HARMLESS = {"dynamic_thresholding_ratio", "sample_max_value", "lower_order_final"}
 _HARMLESS |= {"euler_at_final", "flow_shift", "time_shift_type"}
-# Options of classes that are not ours (UniPC; LCM, TCD; SA-Solver; EDM; DPM-Solver SDE), which diffusers ignores in
+# Options of classes that are not ours (UniPC; TCD; SA-Solver; EDM; DPM-Solver SDE), which diffusers ignores in
 # ours, and one of 2022 that is gone. And two that are gone and have no effect at these values alone.
-_OTHERS = {"disable_corrector", "predict_x0", "solver_p", "original_inference_steps", "timestep_scaling"}
-_OTHERS |= {"predictor_order", "corrector_order", "tau_func", "sigma_data", "sigma_schedule", "rho"}
-_OTHERS |= {"noise_sampler_seed", "tensor_format"}
+_OTHERS = {"disable_corrector", "predict_x0", "solver_p", "predictor_order", "corrector_order", "tau_func"}
+_OTHERS |= {"sigma_data", "sigma_schedule", "rho", "noise_sampler_seed", "tensor_format"}
 _GONE = {"timestep_values": None, "predict_epsilon": True}
 
 
@@ -156,20 +160,31 @@ def scheduler(config: dict | str | Path, steps: int, patches: int | None = None)
         raise WeightsError(f"the betas of {name} cannot be used: {error}") from error
     prediction = PREDICTIONS[option["prediction_type"]]
     schedule.alpha_bar[1:] = (1 - schedule.betas.float()).cumprod(0)
-    if zero and name not in ("DDPMScheduler", "DDIMScheduler"):
+    if zero and name not in ("DDPMScheduler", "DDIMScheduler", "LCMScheduler"):
         schedule.alpha_bar[-1] = 2**-24  # so that theirs can divide by alpha
 
-    if spacing == "trailing" and math.ceil(T / (T / steps)) > steps:
-        refuse("timestep_spacing", "theirs rounds to a time too many; take another number of steps")
-    grid = {"trailing": trailing, "linspace": linspace, "leading": partial(leading, offset=option["steps_offset"])}
-    dpm = name == "DPMSolverMultistepScheduler"  # whose grid has one step more, the last of which it leaves out
-    points = steps + (dpm and spacing != "trailing")
-    if points > T - option["steps_offset"] * (spacing == "leading"):
-        refuse("timestep_spacing", f"its {points} times do not fit into {T}; take fewer steps")
-    times = grid[spacing](T, points)[: steps + 1]
-    if spacing == "linspace" and name not in _OVER_ALPHA:  # by numpy, so that ties between two times fall as theirs
-        times[:-1] = torch.from_numpy(np.linspace(0, T - 1, steps + dpm).round()[::-1][:steps] + 1)
-    times[-1] = 0 if option.get("set_alpha_to_one", True) else 1
+    sample = SCHEDULERS[name][0]
+    if name == "LCMScheduler":  # some, evenly, of the times that it was distilled at
+        original = option["original_inference_steps"]
+        left = original - option["_skipped"]
+        if original > T or steps > left:
+            why = f"{left} times are left, expected {steps} to {T}; take fewer steps, or more strength"
+            refuse("original_inference_steps", why)
+        chosen = left - np.floor(np.linspace(0, left, steps, endpoint=False))
+        times = nn.functional.pad(torch.from_numpy(chosen) * (T // original), (0, 1))
+        sample = partial(consistency, scaling=option["timestep_scaling"])
+    else:
+        if spacing == "trailing" and math.ceil(T / (T / steps)) > steps:
+            refuse("timestep_spacing", "theirs rounds to a time too many; take another number of steps")
+        grid = {"trailing": trailing, "linspace": linspace, "leading": partial(leading, offset=option["steps_offset"])}
+        dpm = name == "DPMSolverMultistepScheduler"  # whose grid has one step more, the last of which it leaves out
+        points = steps + (dpm and spacing != "trailing")
+        if points > T - option["steps_offset"] * (spacing == "leading"):
+            refuse("timestep_spacing", f"its {points} times do not fit into {T}; take fewer steps")
+        times = grid[spacing](T, points)[: steps + 1]
+        if spacing == "linspace" and name not in _OVER_ALPHA:  # by numpy, so that ties between two times fall as theirs
+            times[:-1] = torch.from_numpy(np.linspace(0, T - 1, steps + dpm).round()[::-1][:steps] + 1)
+        times[-1] = 0 if option.get("set_alpha_to_one", True) else 1
 
     if times[0] > T or times[-2] < 1:
         refuse("steps_offset", f"its times leave 1 to {T}; take 0 or 1")
@@ -193,7 +208,7 @@ def scheduler(config: dict | str | Path, steps: int, patches: int | None = None)
         _spread(schedule, times, whole=dpm)
         if dpm and steps > 1 and schedule.network_time(times[:2]).unique().numel() == 1:
             refuse("use_karras_sigmas", "the first two times round to one, so that theirs skips a step; take fewer")
-    return Process(schedule, prediction, SCHEDULERS[name][0], times, clip)
+    return Process(schedule, prediction, sample, times, clip)
 
 
 def init_noise_sigma(config: dict | str | Path, steps: int) -> float:
@@ -217,6 +232,16 @@ def with_sampler(config: dict, sample: Callable) -> dict:
     classes = {own: name for name, (own, _) in SCHEDULERS.items() if name != "FlowMatchEulerDiscreteScheduler"}
     sample = getattr(sample, "func", sample)  # of partial(ddim, eta=1)
     return config | {"_class_name": classes.get(sample, "EulerDiscreteScheduler")}
+
+
+def of_image(config: dict | None, steps: int, share: float | None, up: bool) -> tuple[dict | None, int]:
+    """(config, how many of the steps are skipped), where an image is given, of which a share of the steps is done.
+
+    Diffusers' pipelines of LCMs do all steps, but at the times of that share: then no step is skipped.
+    """
+    if share is not None and (config or {}).get("_class_name") == "LCMScheduler" and "_skipped" in config:
+        return config | {"_skipped": skipped_steps(scheduler_options(config)[1]["original_inference_steps"], share)}, 0
+    return config, 0 if share is None else skipped_steps(steps, share, up)
 
 
 def ddim_config(schedule: Schedule, prediction: Prediction) -> dict:
@@ -279,4 +304,5 @@ def scheduler_options(config: dict | str | Path) -> tuple[str, dict]:
         if not fine:
             got = f"{value!r}" if key in config else f"{value!r} by default"
             raise WeightsError(f"{key} of {name} is {got}, expected {expected}: set it so, or take another scheduler")
-    return name, options | {"_even": config.get("_even", False)}  # none of theirs: times that FLUX's pipeline gives it
+    # none of theirs: times that FLUX's pipeline gives it, and how many that of LCMs leaves out for an image
+    return name, options | {"_even": config.get("_even", False), "_skipped": config.get("_skipped", 0)}

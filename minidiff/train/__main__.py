@@ -1,4 +1,4 @@
-"""python -m minidiff.train vae|clip|judge|unet|consistency|controlnet|ip_adapter"""
+"""python -m minidiff.train vae|clip|judge|unet|consistency|decoder|controlnet|ip_adapter"""
 
 import argparse
 import copy
@@ -22,6 +22,7 @@ from minidiff.pipeline import WEIGHTS
 from minidiff.tokenizer import Tokenizer
 from minidiff.train import Objective, Settings, accelerator, sample_generators, training_loop
 from minidiff.train.consistency import ConsistencyObjective
+from minidiff.train.decoder import DecoderObjective
 from minidiff.train.ip_adapter import IPAdapterObjective
 from minidiff.train.objectives import (
     HINTS,
@@ -34,7 +35,7 @@ from minidiff.train.objectives import (
 )
 from minidiff.train.run import writing
 from minidiff.unet import UNet, UNetConfig
-from minidiff.vae import VAE
+from minidiff.vae import VAE, TinyDecoder, TinyDecoderConfig
 
 # model -> settings, where no option says otherwise; the shipped weights' own are in their cards
 DEFAULTS = {
@@ -43,12 +44,14 @@ DEFAULTS = {
     "judge": Settings(steps=6000, batch=64, lr=2e-3),
     "unet": Settings(steps=40000, batch=64, lr=1e-3),
     "consistency": Settings(steps=2000, batch=24, lr=3e-4),
+    "decoder": Settings(steps=4000, batch=32, lr=2e-3),
     "controlnet": Settings(steps=4000, batch=32, lr=1e-3),
     "ip_adapter": Settings(steps=4000, batch=32, lr=1e-3),
 }
 
 # model -> MB (2**20 bytes) that its weights may have in half precision, to be shipped
 LIMITS = {"vae": 8, "clip": 4, "judge": 1, "unet": 20, "consistency": 20, "controlnet": 9, "ip_adapter": 1}
+LIMITS |= {"decoder": 1}
 
 # options that are settings, and options that a run is known by, in its card
 SETTINGS = ("steps", "batch", "lr", "warmup", "ema", "seed", "every")
@@ -81,7 +84,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         add("--parts", type=count, default=1, help="that a batch is done in, to save memory")
         add("--device", help="cpu, cuda or mps; the best there is, if not given")
 
-        if name in ("unet", "consistency", "controlnet", "ip_adapter"):
+        if name not in ("vae", "clip", "judge"):
             add("--weights", type=Path, default=WEIGHTS, help="folder of the models it works with")
             add("--scenes", type=count, default=30000, help="how many scenes to learn from")
             add("--world", choices=("full", "small"), default="full")
@@ -179,6 +182,9 @@ def build(args: argparse.Namespace, settings: Settings) -> Objective:
         model = begin(args, UNet)
         check_fit(model, vae, clip.text_model)
         return (TextUNetObjective if args.tune_text else UNetObjective)(model, *frozen)
+    if args.model == "decoder":
+        plain = TinyDecoderConfig(latent_channels=vae.config.latent_channels)
+        return DecoderObjective(begin(args, TinyDecoder, plain), *frozen)
 
     unet = load(UNet, args.weights / "unet.safetensors")
     check_fit(unet, vae, clip.text_model)

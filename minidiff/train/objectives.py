@@ -49,6 +49,11 @@ def read_cache(path: Path, source: dict[str, str]) -> dict[str, Tensor] | None:
         return None
 
 
+def psnr(x: Tensor, y: Tensor) -> float:
+    """10 log10(4 / mean squared error) of pictures (B, 3, H, W) in [-1, 1], in dB: the mean over them."""
+    return 10 * torch.log10(4 / (x - y.clamp(-1, 1)).square().flatten(1).mean(1)).mean().item()
+
+
 class VAEObjective(Objective):
     """|x - decode(z)| + (x - decode(z))^2 + kl KL, means over pixels and latents, z sampled (Kingma & Welling 2013).
 
@@ -76,10 +81,9 @@ class VAEObjective(Objective):
         z = torch.cat([self.model.encode(part).mean for part in x.split(16)])
         # the U-Net wants latents of unit variance
         self.model.config = replace(self.model.config, scaling_factor=round(1 / z.std().item(), 4))
-        y = torch.cat([self.model.decode(part) for part in z.split(16)]).clamp(-1, 1)
-        psnr = 10 * torch.log10(4 / (x - y).square().flatten(1).mean(1)).mean().item()
+        y = torch.cat([self.model.decode(part) for part in z.split(16)])
         pairs = torch.stack([x[:18], y[:18]], dim=1).flatten(0, 1)  # each picture, then what came back
-        return show.grid(show.to_pil(pairs), columns=6), {"psnr_db": round(psnr, 2)}
+        return show.grid(show.to_pil(pairs), columns=6), {"psnr_db": round(psnr(x, y), 2)}
 
 
 class CLIPObjective(Objective):
