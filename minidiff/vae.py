@@ -37,8 +37,8 @@ class TinyDecoderConfig:
     """Sizes of a `TinyDecoder`, by diffusers' names. The defaults are the course's; of TAESD all are 64."""
 
     latent_channels: int = 4
-    decoder_block_out_channels: tuple[int, ...] = (64, 48, 24, 12)  # channels of each level, lowest resolution first
-    num_decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)  # of each level
+    decoder_block_out_channels: tuple[int, ...] = (64, 32, 16, 8)  # channels of each level, lowest resolution first
+    num_decoder_blocks: tuple[int, ...] = (3, 2, 1, 0)  # of each level
 
 
 class Downsample(nn.Conv2d):

@@ -393,8 +393,8 @@ MUTANTS = {
     "21 what the network is told not rounded": (schedulers, "told.round() if whole else told", "told", DPM | KARRAS, 5),
     "22 no point more": (schedulers, '(dpm and spacing != "trailing")', "0", DPM | LEADING, 5),
     "23 zero SNR is zero in Euler": (schedulers, "= 2**-24", "= 1e-30", EULER | ZERO, 5),
-    "23 zero SNR is 2^-24 in DDIM": (schedulers, 'if zero and name not in ("DDPMScheduler", "DDIMScheduler"):',
-        "if zero:", DDIM | ZERO, 5),
+    "23 zero SNR is 2^-24 in DDIM": (schedulers, ' and name not in ("DDPMScheduler", "DDIMScheduler", "LCMScheduler")',
+        "", DDIM | ZERO, 5),
     "24 sigma_min shifted once": (schedulers, "shift / (T + shift - 1)", "1 / T", SD3, 5),
     "25 Heun is Euler": (sample, "if alpha > 0 and sigma_s > 0:", "if False:", HEUN, 5),
     "26 v of several times mixed": (schedulers, '("PNDMScheduler", "prediction_type"): ["epsilon"]', '"": []',
@@ -409,7 +409,8 @@ MUTANTS = {
         EULER | BETAS["cosine"] | KARRAS, 5),
     "no trace of x in LCM": (sample, "if scaling is not None:", "if False:", LCM, 5),
     "that trace by our time": (sample, "schedule.network_time(t).item()", "t", LCM, 5),
-    "LCM's times end where they begin": (schedulers, ", endpoint=False", "", LCM, 5),
+    "LCM's times rounded the other way": (schedulers, "np.floor(np.linspace(0, left", "np.ceil(np.linspace(0, left",
+        LCM, 7),
     "zero SNR is 2^-24 in LCM": (schedulers, ', "LCMScheduler"):', "):", LCM | ZERO, 5),
     "v for epsilon": (schedulers, '"v_prediction": V', '"v_prediction": EPS', DDIM | V_PREDICTION, 5),
 }  # fmt: skip
@@ -515,7 +516,7 @@ def test_an_option_without_counterpart_is_refused_where_it_has_an_effect(name, o
 @pytest.mark.parametrize(
     ("config", "steps", "message"),
     [
-        ({"_class_name": "LCMScheduler"}, 5, "_class_name is 'LCMScheduler', expected DDPMScheduler, .*: take"),
+        ({"_class_name": "TCDScheduler"}, 5, "_class_name is 'TCDScheduler', expected DDPMScheduler, .*: take"),
         ({}, 5, "_class_name is None, expected"),
         (DDIM | {"zoom": 0}, 5, "unknown option zoom of DDIMScheduler, 0: remove it"),
         (DDIM | {"predict_epsilon": False}, 5, "unknown option predict_epsilon of DDIMScheduler, False: remove"),
