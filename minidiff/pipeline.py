@@ -92,7 +92,7 @@ class StableDiffusion(Adaptable):
         dtype: torch.dtype = torch.float32,
         offload: bool = False,
     ) -> "StableDiffusion":
-        """What `save_pretrained` of diffusers wrote: a folder of Stable Diffusion 1, 2, XL, Turbo, 3, 3.5 or of FLUX.1.
+        """What `save_pretrained` of diffusers wrote: a folder of Stable Diffusion 1, 2, XL, Turbo, LCM, 3, 3.5, FLUX.1.
 
         Or one .safetensors file with all weights by the original code's names, as most community models are: sizes,
         tokenizer and scheduler are then those of `config`, a folder for the same model, as in `from_single_file` there.
@@ -142,8 +142,8 @@ class StableDiffusion(Adaptable):
     ) -> list[Image.Image] | Trace:
         """One picture a prompt.
 
-        guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`; FLUX.1 dev is
-                   told it, schnell ignores it, and both are guided so by a negative prompt: `prompts.WordsAndGuidance`
+        guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`; LCMs and FLUX.1
+                   dev are told it, schnell ignores it, FLUX is guided so by a negative prompt: `prompts`
         sampler    a function like those of minidiff.sample; if none, ddim, or the one of the folder's scheduler
         seed       picture i starts from the noise of seed + i; or a seed for each. Same seed, same picture
         height     in pixels, a multiple of 8, as is the width, of 16 in SD 3 and FLUX; if none, what it was trained at

@@ -18,9 +18,7 @@ class Format:
     read: Callable[[dict], dict]  # options -> the fields of our config that have no option of their name
     write: Callable[[object], dict]  # our config -> the options that are no field of it
     rules: list = field(default_factory=list)  # on top of RULES; read away by OLD
-    unread: str = (
-        r"\bembeddings\.position_ids$"  # names of tensors that we have no use for: here 0, 1, 2 ... in old files
-    )
+    unread: str = r"\bembeddings\.position_ids$"  # of what we have no use for: these, in older files, are 0, 1, 2 ...
 
     @property
     def options(self) -> dict:

@@ -67,8 +67,8 @@ SCHEDULERS = {
 _OVER_ALPHA = {"EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler", "HeunDiscreteScheduler"}
 _WHOLE_NUMBERS = {"num_train_timesteps", "steps_offset", "base_image_seq_len", "max_image_seq_len"}
 _WHOLE_NUMBERS |= {"original_inference_steps"}
-_NUMBERS = _WHOLE_NUMBERS | {"beta_start", "beta_end", "clip_sample_range", "shift", "base_shift", "max_shift"}
-_NUMBERS |= {"timestep_scaling"}
+_NUMBERS = _WHOLE_NUMBERS | {"beta_start", "beta_end", "clip_sample_range", "timestep_scaling"}
+_NUMBERS |= {"shift", "base_shift", "max_shift"}
 # What an option that is no number may be, if not its default alone; (class, option) for one class.
 _MAY_BE = {
     "beta_schedule": [*BETAS],
