@@ -170,11 +170,18 @@ def test_the_command_starts():
     assert result.returncode == 2 and "got nowhere.ipynb" in result.stderr
 
 
-def test_drift_is_seen_and_mended(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """tools/notebooks.py, on a copy of what it reads and writes."""
     tools = tool("notebooks")
     monkeypatch.setattr(tools, "ROOT", tmp_path)
     for folder in ("notebooks", "solutions", "exercises"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copy(ROOT / "INSTRUCTORS.md", tmp_path)
+    return tools
+
+
+def test_drift_is_seen_and_mended(tools, tmp_path, capsys):
     assert tools.main(["--check"]) == 0
     path = tmp_path / "exercises" / UNTOUCHED[0].name
     notebook = nbformat.read(path, as_version=4)
@@ -221,13 +228,9 @@ def test_the_place_of_an_exercise_is_a_heading_of_its_lesson():
     assert found > 30
 
 
-def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tmp_path, monkeypatch, capsys):
-    tools = tool("notebooks")
-    monkeypatch.setattr(tools, "ROOT", tmp_path)
+def test_a_new_address_reaches_every_notebook_and_makes_none_stale(tools, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(tools, "REPOSITORY", "https://github.com/someone/course")
     monkeypatch.setattr(tools, "run", lambda path: pytest.fail(f"{path} was run"))
-    for folder in ("notebooks", "solutions", "exercises"):
-        shutil.copytree(ROOT / folder, tmp_path / folder)
     assert tools.main(["--check"]) == 1
     assert tools.main([]) == 0 and tools.main(["--check"]) == 0
     for path in tmp_path.glob("*s/*.ipynb"):

@@ -93,6 +93,18 @@ def test_all_setup_cells_are_the_same_but_for_their_minutes():
     assert new in found and len(found) <= 2
 
 
+def test_the_sections_that_instructors_are_sent_to_are_there():
+    """INSTRUCTORS.md names them after the lesson's number: 01, "A picture drowns" to "A thousand steps"."""
+    text, found = (ROOT / "INSTRUCTORS.md").read_text(encoding="utf-8"), 0
+    for number, names in re.findall(r'\b(\d\d), ("[A-Z].*?)(?:\||$)', text, re.MULTILINE):
+        cells = nbformat.read(next((ROOT / "notebooks").glob(f"{number}_*.ipynb")), as_version=4).cells
+        headings = re.findall(r"^#+ (.*)", "\n".join(cell.source for cell in cells), re.MULTILINE)
+        for name in re.findall(r'"([A-Z].*?)"', names):
+            assert any(heading.startswith(name) for heading in headings), f"{number}: {name}, of {headings}"
+            found += 1
+    assert found > 3
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_lesson_states_the_minutes_that_it_takes(path):
     """To run: what was recorded, at a laptop's pace, or more. To read: 200 words and 30 lines of code a minute."""

@@ -1,6 +1,5 @@
 """Slides: one file that needs no network, with everything the lesson shows, each slide within the screen."""
 
-import importlib.util
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from tool import tool as load_tool
 
 ROOT = Path(__file__).parent.parent
 pytest.importorskip("sphinx_revealjs")
@@ -15,10 +15,7 @@ pytest.importorskip("sphinx_revealjs")
 
 @pytest.fixture(scope="module")
 def tool():
-    spec = importlib.util.spec_from_file_location("slides_tool", ROOT / "tools" / "slides.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("slides")
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ class Run:
         same |= {name: value for name, value in card.items() if name != "command"}
         # A checkpoint from before the config gained a field was of that field's default
         defaults = {f"config.{each.name}": each.default for each in fields(config) if each.default is not MISSING}
-        self.identity, self.defaults = json.loads(json.dumps([same, defaults]))
+        self.identity, self.defaults = json.loads(json.dumps([same, defaults], default=asdict))
 
     def update(self, loss: float, seconds: float) -> None:
         """A step was done, with this loss; so many seconds were spent since the first one, over all sittings."""
