@@ -138,6 +138,16 @@ def test_several_prompts(root):
     assert (alone.states[-1] - trace.states[-1][:1]).abs().max() < 1e-4
 
 
+def test_an_lcm_is_told_its_guidance(root, tmp_path):
+    index = {"scheduler": ["diffusers", "LCMScheduler"]}
+    files = {SCHEDULER: BETAS | {"_class_name": "LCMScheduler"}, INDEX: index}
+    lcm = changed(root / "base", tmp_path / "lcm", files | {"unet/config.json": {"time_cond_proj_dim": 12}})
+    unet = diffusers.UNet2DConditionModel
+    randomised(unet.from_config(unet.load_config(lcm / "unet"))).save_pretrained(lcm / "unet")
+    for guidance in (1.0, 8.0):
+        assert_equal(ours(lcm, guidance=guidance), theirs(lcm, guidance=guidance))
+
+
 def test_an_empty_negative_prompt_is_zeros_where_the_folder_says_so(root, tmp_path):
     told = changed(root / "base", tmp_path / "told", {INDEX: {"force_zeros_for_empty_prompt": False},
         SCHEDULER: EULER | {"_class_name": "EulerDiscreteScheduler"}})  # fmt: skip
