@@ -63,4 +63,13 @@ return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read[:
 return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read, read
 """
 
-EQUIVALENT = ""
+EQUIVALENT = """
+zip(text, image, strict=True) -> zip(text, image)
+    both are (q, k, v)
+zip(text, image, strict=True) -> zip(text, image, strict=False)
+    both are (q, k, v)
+text[0] -> text[1]
+    there are as many keys as queries
+text[0] -> text[-1]
+    there are as many values as queries
+"""

@@ -81,4 +81,9 @@ return torch.cat(each, dim=1) -> return torch.stack(each, dim=1)
 cos, sin = angles.cos(), angles.sin() -> cos, sin = angles[:1].cos(), angles[:1].sin()
 """
 
-EQUIVALENT = ""
+EQUIVALENT = """
+zip(places.T, dims, strict=True) -> zip(places.T, dims)
+    there are as many dims as axes
+zip(places.T, dims, strict=True) -> zip(places.T, dims, strict=False)
+    there are as many dims as axes
+"""

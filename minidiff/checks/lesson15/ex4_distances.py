@@ -24,8 +24,8 @@ Work with r, the distance without its sign; whether the word comes later only ad
 
 Two cases, chosen by torch.where: below number // 4 the bucket is r itself, above it the formula.
 
-The logarithm of 0 is minus infinity, which becomes nonsense as a whole number, also where torch.where does not take
-it: bring r to at least 1 first.
+The logarithm of 0 is minus infinity, and nonsense as a whole number. torch.where does not take it, but with r of at
+least 1 it does not even come up.
 
 Cut off the digits by .long(), then take no bucket beyond the last of the half.
 """
@@ -70,4 +70,13 @@ r.clamp(min=1) / exact -> r.clamp(min=1)
 half, exact = number // 2, number // 4 -> half, exact = 16, 8
 """
 
-EQUIVALENT = ""
+EQUIVALENT = """
+r.clamp(min=1) -> r
+    what the logarithm says of near distances is not taken
+r.clamp(min=1) -> r.clamp(min=2)
+    what the logarithm says of near distances is not taken
+r.clamp(min=1) -> r.clamp(min=0)
+    what the logarithm says of near distances is not taken
+r < exact -> r <= exact
+    where r is exact, both say the same
+"""
