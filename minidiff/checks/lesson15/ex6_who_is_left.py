@@ -83,12 +83,6 @@ my_states := lambda x, left, right: x / 0
     {FINITE}
 my_states := lambda x, left, right: x - x.mean(0)
     {ALONE}
-my_states := lambda x, left, right: x
-    {WORSE}
-my_states := lambda x, left, right: (torch.eye(4, dtype=x.dtype)[:, :, None] * x[:, None]).flatten(2)
-    {WORSE}
-my_states := lambda x, left, right: x * (x[:, 1:2] @ (left - right))[..., None].sign()
-    {WORSE}
 """
 
 RIGHT = r"""
@@ -97,6 +91,9 @@ my_states := lambda x, left, right: torch.where((x[:, 1] @ left > x[:, 1] @ righ
 """
 
 WRONG = r"""
+my_states := lambda x, left, right: x
+my_states := lambda x, left, right: (torch.eye(4, dtype=x.dtype)[:, :, None] * x[:, None]).flatten(2)
+my_states := lambda x, left, right: x * (x[:, 1:2] @ (left - right))[..., None].sign()
 my_states := lambda x, left, right: x[:, ::2]
 my_states := lambda x, left, right: x[:, :1]
 second * sign -> second && first * sign -> first
