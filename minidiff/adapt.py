@@ -209,7 +209,7 @@ class Adaptable:
     def load_lora(self, lora: LoRA | str | Path, weight: float = 1.0, name: str | None = None) -> None:
         """Add `weight` times a LoRA, or the one in a file, to the model's own weights. Several add up.
 
-        Its name is the file's, if not given; of one that is there, the weight changes, and 0 makes it without effect.
+        Its name is the file's, if not given; of one that is there, the weight changes, and 0 takes it out.
         """
         if (given := real(weight)) is None:
             raise ValueError(f"the weight of a LoRA is {named(weight)}, expected a number; 1 is usual")
@@ -219,7 +219,8 @@ class Adaptable:
         name = name or "lora"
         if name in self.loras and self.loras[name][0].hash != lora.hash:
             raise ValueError(f"a LoRA {name} is loaded already, another one: give this one another name")
-        self._set_loras(self.loras | {name: (lora, given)})
+        loras = self.loras | {name: (lora, given)}
+        self._set_loras({name: each for name, each in loras.items() if each[1]})
 
     def unload_loras(self) -> None:
         """The model's own weights again, bit for bit."""

@@ -128,10 +128,11 @@ def sides(margins: Sequence[int]) -> tuple[int, ...]:
 
 def check_size(what: str, width: int, height: int, multiple: int, advice: str) -> None:
     """ValueError unless both sides are multiples, and all pixels at most MOST_PIXELS."""
+    size = f"{named(width)}x{named(height)} pixels"
     if min(width, height) < multiple or width % multiple or height % multiple:
-        raise ValueError(f"{what} is {width}x{height} pixels, expected multiples of {multiple}: {advice}")
+        raise ValueError(f"{what} is {size}, expected multiples of {multiple}: {advice}")
     if width * height > MOST_PIXELS:
-        raise ValueError(f"{what} is {width}x{height} pixels, expected at most 2048x2048, or as many: {advice}")
+        raise ValueError(f"{what} is {size}, expected at most 2048x2048, or as many: {advice}")
 
 
 def check_latents(latents: "Tensor | None", n: int, channels: int, factor: int) -> None:

@@ -56,11 +56,16 @@ def folder(tmp_path_factory):
     return tiny_pipeline(tmp_path_factory.mktemp("stable-diffusion"))
 
 
-@pytest.fixture(scope="module")
-def loaded(folder):
+def both(folder):
+    """Ours and theirs."""
     theirs = diffusers.StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
     theirs.set_progress_bar_config(disable=True)
     return StableDiffusion.from_diffusers(folder, "cpu"), theirs
+
+
+@pytest.fixture(scope="module")
+def loaded(folder):
+    return both(folder)
 
 
 @pytest.fixture
@@ -373,8 +378,7 @@ def test_other_textual_inversions_are_refused(pipes, tmp_path, content, message)
 # IP-Adapter
 
 
-@pytest.fixture(scope="module")
-def ip_folder(folder):
+def with_ip_adapter(folder):
     """A random picture encoder and IP-Adapter beside the tiny Stable Diffusion, as the real ones are laid out."""
     torch.manual_seed(0)
     encoder = transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig(
@@ -388,14 +392,21 @@ def ip_folder(folder):
     return folder
 
 
-@pytest.fixture(scope="module")
-def looking(ip_folder):
-    theirs = diffusers.StableDiffusionPipeline.from_pretrained(ip_folder, safety_checker=None)
-    theirs.set_progress_bar_config(disable=True)
+def both_looking(ip_folder):
+    ours, theirs = both(ip_folder)
     theirs.load_ip_adapter(ip_folder, subfolder="models", weight_name="ip-adapter_sd15.safetensors")
-    ours = StableDiffusion.from_diffusers(ip_folder, "cpu")
     ours.load_ip_adapter(ip_folder / "models" / "ip-adapter_sd15.safetensors", ip_folder / "models" / "image_encoder")
     return ours, theirs
+
+
+@pytest.fixture(scope="module")
+def ip_folder(folder):
+    return with_ip_adapter(folder)
+
+
+@pytest.fixture(scope="module")
+def looking(ip_folder):
+    return both_looking(ip_folder)
 
 
 VIT_H = {

@@ -13,6 +13,11 @@ import pytest
 from browser import NAMELESS, PATIENCE, Notebook, answers, jupyterlab, pixels, shows
 from PIL import Image
 
+from minidiff.adapt import LoRA
+from minidiff.convert import load
+from minidiff.pipeline import WEIGHTS
+from minidiff.unet import UNet
+
 pytestmark = pytest.mark.slow
 LESSONS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -192,7 +197,7 @@ def put(studio, way, file, name="fox.png"):
         """(frame, [way, data, name]) => {
             const files = new DataTransfer()
             const bytes = Uint8Array.from(atob(data), letter => letter.charCodeAt())
-            files.items.add(new File([bytes], name, {type: "image/png"}))
+            files.items.add(new File([bytes], name, {type: name.endsWith(".png") ? "image/png" : ""}))
             const more = {bubbles: true, cancelable: true}
             frame.dispatchEvent(way === "drop" ? new DragEvent("drop", {...more, dataTransfer: files})
                 : new ClipboardEvent("paste", {...more, clipboardData: files}))
@@ -302,6 +307,22 @@ def test_studio_edits_what_is_painted_dropped_and_pasted(lab, tmp_path):
         assert (
             notebook.soon(lambda: prompt.input_value() == "bee on blue") and "settings are back" in message.inner_text()
         )
+
+        LoRA.new(load(UNet, WEIGHTS / "unet.safetensors"), rank=1).save(tmp_path / "koala.safetensors")
+        put(studio, "drop", (tmp_path / "koala.safetensors").read_bytes(), "koala.safetensors")
+        dial, beside = studio.get_by_label("koala", exact=True), studio.locator(".minidiff-beside")
+        dial.wait_for()
+        assert dial.input_value() == "1" and not beside.is_visible()
+        studio.get_by_role("button", name="text to image", exact=True).click()
+        prompt.press("Enter")
+        drawn(notebook, studio, 5)
+        assert "koala 1" in studio.locator(".minidiff-caption").inner_text()
+        studio.get_by_role("button", name="Draw alike").click()
+        assert notebook.soon(beside.is_visible)
+        studio.get_by_role("button", name="Without it").click()
+        assert notebook.soon(lambda: not beside.is_visible()) and dial.input_value() == "1"
+        studio.locator(".minidiff-thumb").nth(1).click()  # drawn before there was a LoRA
+        assert notebook.soon(lambda: dial.input_value() == "0")
 
 
 @pytest.mark.parametrize("width", [1280, 800])

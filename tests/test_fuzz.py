@@ -18,9 +18,11 @@ from PIL import Image
 from test_pipeline import command
 
 from minidiff import data
+from minidiff.adapt import LoRA
 from minidiff.clip import CLIP, CLIPConfig, TextConfig, VisionConfig
 from minidiff.controlnet import ControlNet
 from minidiff.convert import save
+from minidiff.ip_adapter import IPAdapter
 from minidiff.pipeline import StableDiffusion
 from minidiff.sample import SAMPLERS, ddim
 from minidiff.tokenizer import Tokenizer
@@ -33,7 +35,7 @@ SIZES = dict(num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, h
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A folder of random weights, which draw 64 x 64 pixels, and a ControlNet."""
+    """A folder of random weights, which draw 64 x 64 pixels, and a ControlNet, an IP-Adapter and a LoRA."""
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     shape = dict(block_out_channels=(16, 16), attention=(False, True), heads=(2, 2), cross_attention_dim=16)
@@ -43,11 +45,15 @@ def weights(tmp_path_factory):
     text, vision = TextConfig(**SIZES), VisionConfig(image_size=16, patch_size=8, **SIZES)
     models = {
         "vae": VAE(VAEConfig(block_out_channels=(8, 8, 8, 8), norm_num_groups=4)), "unet": unet, "lines": controlnet,
-        "clip": CLIP(CLIPConfig(text, vision, projection_dim=8)),
+        "clip": CLIP(CLIPConfig(text, vision, projection_dim=8)), "ipadapter": IPAdapter.from_unet(unet, 8),
     }  # fmt: skip
     for name, model in models.items():
         save(model, folder / f"{name}.safetensors", words=list(data.WORDS))
     Tokenizer.train(data.WORDS).save(folder)
+    lora = LoRA.new(unet, rank=2)
+    for B in lora.parameters()[1::2]:
+        torch.nn.init.normal_(B.detach())
+    lora.save(folder / "koala.safetensors")
     return folder
 
 
@@ -114,6 +120,11 @@ def command_line(rng, weights, files):
         "--strength": ([1, 0.9, 0.8], [0, 0.001, 2, "nan", "half"]),
         "--mask": (good, bad),
         "--control-scale": ([0, 0.5, 2], [-1, 11, "nan", ""]),
+        "--lora": ([f"{weights}/koala.safetensors{weight}" for weight in ("", ":0.5", ":-1", ":0", ":1e-1")],
+                   [f"{weights}/koala.safetensors:{weight}" for weight in (20, "nan", "much", "")]
+                   + ["", "nowhere", "\udcff", files["rgb.png"], weights, f"{weights}/vae.safetensors:1"]),
+        "--ip-image": (good, bad),
+        "--ip-scale": ([0, 0.6, -1], ["nan", 11, "", "all"]),
         "--device": (["cpu"], ["cpu:x", "quantum", "", "cuda:99", "meta", "cpu:0:0", "\udcff"]),
         "--weights": ([weights], [files["rgb.png"], "nowhere", "\udcff", weights.parent]),
         "--again": ([], [files["rgb.png"], files["no-such.png"], files["no-text.png"]]),
@@ -155,7 +166,14 @@ def right(out, code, stderr, before, after):
 
 def test_two_hundred_command_lines(weights, files, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(StableDiffusion, "from_pretrained", cache(StableDiffusion.from_pretrained))  # to save time
+    once = cache(StableDiffusion.from_pretrained)  # to save time
+
+    def fresh(*args, **kwargs):
+        pipe = once(*args, **kwargs)
+        pipe.unload_loras()
+        return pipe
+
+    monkeypatch.setattr(StableDiffusion, "from_pretrained", fresh)
     rng, drawn = random.Random(19), 0
     for i in range(N):
         argv, out = command_line(rng, weights, files)
@@ -218,6 +236,8 @@ def call(rng, controlnet):
                     [8, (1, 0, 0, 0), (0, 0, 0, 0), (10**7, 0, 0, 0)]),
         "control": ([(controlnet, noise, 1), [(controlnet, noise, np.float32(0.5))] * 2, []],
                     [(controlnet, noise), (controlnet, "x", 1)]),
+        "ip_image": ([*pictures, [noise] * n], odd),
+        "ip_scale": ([0, 1, np.float32(0.5), torch.tensor(-0.5)], ["1", [1]]),
         "latents": ([torch.randn(n, 4, 8, 8), torch.randn(n, 4, 8, 5, dtype=torch.float64)],
                     [np.zeros((n, 4, 8, 8)), torch.ones(n, 4, 0, 8)]),
         "trace": ([False, True], [False]),
@@ -240,6 +260,7 @@ def call(rng, controlnet):
 @pytest.mark.filterwarnings("ignore")
 def test_two_hundred_calls(weights):
     pipe = StableDiffusion.from_pretrained(weights, device="cpu")
+    pipe.load_ip_adapter(weights / "ipadapter.safetensors", weights / "clip.safetensors")
     controlnet = ControlNet.from_unet(pipe.unet, conditioning_embedding_out_channels=(4, 4, 8, 8)).eval()
     rng, drawn = random.Random(19), 0
     torch.manual_seed(0)

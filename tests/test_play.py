@@ -13,10 +13,14 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from PIL import Image
+from safetensors.torch import save_file
 
 import minidiff.play
 from minidiff import data, infotext
+from minidiff.adapt import LoRA
+from minidiff.clip import CLIP, CLIPConfig, CLIPImage, VisionConfig
 from minidiff.controlnet import ControlNet
+from minidiff.ip_adapter import IPAdapter
 from minidiff.play import AHEAD, SAVED, explore, play, png, words
 from minidiff.play.recipe import python
 from minidiff.play.sketchpad import Sketchpad, ink, url
@@ -380,6 +384,97 @@ def test_the_studio_does_all_that_the_pipeline_can_and_says_how_in_python(pipe, 
     )
     ask(studio, "edit", id=3)
     assert studio.image.size == (160, 128) and not studio.widget.mask and studio.widget.settings["mode"] == "inpaint"
+
+
+def file_of(lora, folder, name="koala.safetensors"):
+    """What the page sends of such a file."""
+    lora.save(folder / name)
+    return {"name": name, "content": base64.b64encode((folder / name).read_bytes()).decode()}
+
+
+def test_the_studio_takes_loras_and_gives_them_back(pipe, studio, tmp_path):
+    torch.manual_seed(5)
+    koala, night = (LoRA.new(pipe.unet, rank=2) for _ in range(2))
+    for matrix in koala.parameters() + night.parameters():
+        torch.nn.init.normal_(matrix.detach(), std=0.3)
+    ask(studio, "open", **file_of(koala, tmp_path))
+    assert studio.widget.settings["loras"] == {"koala": 1} and "koala is open" in studio.message
+    ask(studio, "open", **file_of(night, tmp_path, "night <x>.safetensors"))
+    both = {"koala": 0.5, "night _x_": 1.5}
+    (drawn,) = draw(studio, loras=both)
+    item, common = studio._item(studio.drawn[-1]), {"prompt": PROMPT, "steps": 2, "progress": False}
+    assert "koala 0.5, night _x_ 1.5" in item["caption"] and "<lora:koala:0.5> <lora:night _x_:1.5>" in item_text(item)
+    assert draw(studio, loras={"koala": 0, "night _x_": 0}) == [studio.drawn[0].picture], "0 is without it"
+    assert pipe.loras == {}
+
+    ask(studio, "recall", id=1)
+    assert studio.widget.settings["loras"] == both and draw(studio) == [drawn], "the strip gives it back"
+    ask(studio, "recall", id=0)
+    assert studio.widget.settings["loras"] == {"koala": 0, "night _x_": 0}, "the dials stay"
+    (tmp_path / "night <x>.safetensors").rename(tmp_path / "night _x_.safetensors")
+    names = {"pipe": pipe}
+    exec(item["code"].replace('lora("', f'lora("{tmp_path}/'), names)
+    pipe.unload_loras()
+    assert names[item["code"].split()[-1]] == drawn
+
+    content = item["url"].partition(",")[2]
+    ask(studio, "open", name="koala.png", content=content)
+    assert studio.message == "Its settings are back." and studio.widget.settings["loras"] == both
+    assert draw(studio) == [drawn]
+    pipe.unload_loras()
+    other = Studio(pipe, PROMPT, steps=1)
+    ask(other, "open", name="koala.png", content=content)
+    assert "What it was made of is not in its file." in other.message and other.widget.settings["prompt"] == PROMPT
+
+    pipe.load_lora(koala, 0.7, "mine")
+    assert Studio(pipe, PROMPT, steps=1).widget.settings["loras"] == {"mine": 0.7}, "what the pipeline has gets a dial"
+    pipe.unload_loras()
+    assert pipe(**common) == [studio.drawn[0].picture]
+
+
+def test_no_lora_for_this_model_is_refused_in_a_line(pipe, studio, tmp_path):
+    lora = LoRA.new(pipe.unet, rank=2)
+    ask(studio, "open", **file_of(lora, tmp_path))
+    lora.parameters()[1].data.fill_(1)
+    ask(studio, "open", **file_of(lora, tmp_path))
+    assert studio.message == "Another koala is open: give this file another name."
+    save_file({"a.hada_w1_a": torch.zeros(2, 2)}, tmp_path / "loha.safetensors")
+    for name, content, said in (
+        ("loha.safetensors", (tmp_path / "loha.safetensors").read_bytes(), "loha.safetensors is a LoHa: give a LoRA"),
+        ("x.safetensors", b"nothing", "x.safetensors "),
+    ):
+        ask(studio, "open", name=name, content=base64.b64encode(content).decode())
+        assert studio.message.startswith(said) and studio.sent[-1]["kind"] == "wrong"
+    assert studio.widget.settings["loras"] == {"koala": 1}
+
+
+def test_a_picture_of_the_strip_counts_beside_the_words(pipe, studio):
+    studio.shipped = False
+    ask(studio, "draw", **{"settings": studio.widget.settings | {"ip_image": 0}})
+    assert studio.message.startswith("got an ip_image without an IP-Adapter") and len(studio.drawn) == 1
+    torch.manual_seed(5)
+    clip = CLIP(CLIPConfig(vision_config=VisionConfig(num_hidden_layers=1))).eval()
+    pipe.ip_adapter = IPAdapter.from_unet(pipe.unet, 128), CLIPImage.of(clip)
+    ask(studio, "open", name="a.png", content=base64.b64encode(png(square(77, 200))).decode())
+    (drawn,) = draw(studio, mode="text to image", ip_image=1, ip_scale=0.6)
+    options = {"ip_image": studio.drawn[1].picture, "ip_scale": 0.6}
+    assert drawn == pipe(PROMPT, steps=2, progress=False, **options)[0] != studio.drawn[0].picture
+    item = studio._item(studio.drawn[-1])
+    assert "after a picture, 0.6" in item["caption"] and "IP-Adapter weight: 0.6" in item_text(item)
+    names = {"pipe": pipe}
+    exec(item["code"], names)
+    assert names[item["code"].split()[-1]] == drawn
+    ask(studio, "recall", id=0)
+    assert studio.widget.settings["ip_image"] is None and draw(studio) == [studio.drawn[0].picture]
+    ask(studio, "recall", id=2)
+    assert draw(studio) == [drawn]
+    ask(studio, "open", name="b.png", content=item["url"].partition(",")[2])
+    assert "What it was made of is not in its file." in studio.message and studio.widget.settings["ip_image"] is None
+    pipe.ip_adapter = None
+
+
+def item_text(item):
+    return Image.open(io.BytesIO(base64.b64decode(item["url"].partition(",")[2]))).info["parameters"]
 
 
 def test_a_picture_is_opened_with_its_settings_if_it_is_ours(pipe, studio):

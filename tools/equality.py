@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import diffusers  # noqa: E402
 import numpy as np  # noqa: E402
 import oracle  # noqa: E402
+import test_adapt  # noqa: E402
 import test_full_pipelines as pipelines  # noqa: E402
 import test_models  # noqa: E402
 import test_scheduler as schedulers  # noqa: E402
@@ -155,6 +156,24 @@ def row(tests, what, kind, folder, other, mine, own):
     return what, scheduler, oracle.error(trace.states[-1], latents), difference.max()
 
 
+def adapters(folder):
+    """(what, whose, cases, largest error): LoRAs, alone and two at once, and an IP-Adapter, at several weights."""
+    ours, theirs = test_adapt.both(folder)
+    first = test_adapt.written(theirs, folder / "first")
+    second = test_adapt.written(theirs, folder / "second", seed=5, r=3, alpha=8.0, patterns={})
+    theirs.load_lora_weights(first, adapter_name="a")
+    theirs.load_lora_weights(second, adapter_name="b")
+    errors = []
+    for a, b in ((0.6, 0.0), (1.0, 0.0), (0.6, -0.8)):
+        ours.load_lora(first, a, "a")
+        ours.load_lora(second, b, "b")
+        errors.append(test_adapt.worst(ours, test_adapt.scaled(theirs, a=a, b=b)))
+    yield "LoRAs of U-Net and text encoder", "diffusers with peft", len(errors), max(errors)
+    looking = test_adapt.both_looking(test_adapt.with_ip_adapter(folder))
+    errors = [oracle.error(*test_adapt.drawn(looking, scale, 4.0)) for scale in (0, 0.6, 1)]
+    yield "IP-Adapter, final latents", "diffusers", len(errors), max(errors)
+
+
 REFUSED = [
     (UNet, oracle.SD_UNET | {"addition_embed_type": "text_image"}),
     (UNet, oracle.SD_UNET | {"class_embed_type": "timestep"}),
@@ -262,6 +281,11 @@ def main():
             "theirs for Stable Diffusion 1 and XL. Theirs for FLUX takes the first one's for all, and that for SD 3",
             "fails: give them a list of images.",
             "",
+            "## Adapters",
+            "",
+            "Random ones, of ranks and alphas that differ by layer, alone and two at once, and at several weights.",
+            "",
+            *table("what, whose, cases, largest error", adapters(folder)),
             "## Refused, by name",
             "",
             *(f"- {said}" for said in refusals()),

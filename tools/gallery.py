@@ -1,14 +1,21 @@
 """Draw the gallery of the README into docs/: python tools/gallery.py
 
 Nothing is picked but the failures: the prompts and seeds are those written here, and one sheet is of 64 prompts drawn
-at random.
+at random. The studio is photographed in a real JupyterLab and a real Chromium, where there is one.
 """
 
+import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import nbformat
 import numpy as np
 from PIL import Image, ImageDraw
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import browser
 
 from minidiff import data
 from minidiff.controlnet import ControlNet, edges
@@ -134,6 +141,50 @@ def moving(drawing, prompts: tuple[str, ...], path: Path, beside: Sequence[Image
     print(path)
 
 
+def studio(path: Path, prompts: tuple[str, ...]) -> None:
+    """The studio after some prompts, and then a scribble that the last one follows, as it is seen in JupyterLab."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        cells = [nbformat.v4.new_code_cell(f"import minidiff\n\nminidiff.studio(prompt={prompts[0]!r})")]
+        kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+        nbformat.write(notebook, Path(folder) / "studio.ipynb")
+        chromium = playwright.chromium.launch(executable_path=browser.chromium(), args=browser.FLAGS)
+        context = chromium.new_context(viewport={"width": 1280, "height": 1100})
+        with browser.jupyterlab(Path(folder), Path(folder)) as (url, token):
+            notebook = browser.Notebook(context)
+            notebook.open(url, token, "studio.ipynb")
+            notebook.run()
+            panel = notebook.output(0).locator(".minidiff-studio")
+            prompt, thumbs = panel.get_by_label("prompt", exact=True), panel.locator(".minidiff-thumb")
+            for n, text in enumerate(prompts[1:], 2):
+                if n == len(prompts):
+                    panel.get_by_role("button", name="scribble", exact=True).click()
+                    draw_apple(notebook.page, panel.locator("canvas:visible"))
+                prompt.fill(text)
+                prompt.press("Enter")
+                if not notebook.soon(lambda n=n: thumbs.count() == n and panel.locator("progress").is_hidden()):
+                    raise RuntimeError(panel.locator(".minidiff-message").inner_text())
+            panel.screenshot(path=path)
+            notebook.close()
+    print(path)
+
+
+def draw_apple(page, sheet) -> None:
+    """An apple, with the mouse, on a sketchpad of the page."""
+    sheet.scroll_into_view_if_needed()
+    box, angles = sheet.bounding_box(), np.linspace(0, 2 * np.pi, 40)
+    fruit = np.stack([64 + 36 * np.sin(angles), 72 - 33 * np.cos(angles)], 1)
+    for stroke in (fruit, [(64, 42), (67, 30), (75, 20)], [(68, 32), (82, 22), (92, 28), (80, 36), (68, 33)]):
+        places = [(box["x"] + x / 128 * box["width"], box["y"] + y / 128 * box["height"]) for x, y in stroke]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places:
+            page.mouse.move(*place)
+        page.mouse.up()
+
+
 def main():
     pipe = StableDiffusion.from_pretrained("openmoji")
     moving(pipe.draw(PROMPTS[:8]), PROMPTS[:8], DOCS / "moving.webp")
@@ -160,6 +211,8 @@ def main():
     draw("random.png", prompts, 0, prompts, columns=8)
     save("editing.png", *editing(pipe), columns=6)
     save("control.png", *control(pipe), columns=6)
+    if browser.chromium():
+        studio(DOCS / "studio.png", (*PROMPTS[:3], "sketch of owl on white", "red apple on blue"))
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def _altered(value):
     if isinstance(value, torch.Tensor) and value.dtype == torch.bool:
         return ~value
     if isinstance(value, torch.Tensor) and value.is_floating_point():
+        value = value.detach()  # a copy is made of it, which only leaves of a graph allow
         return 0.7 * value.flip(0) + 0.1 if value.ndim else 0.7 * value + 0.1
     if isinstance(value, torch.Tensor) and value.ndim and value.numel() > 1:
         return value.roll(1, 0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from minidiff import infotext
+from minidiff.adapt import LoRA
 from minidiff.play import png
 
 MODES = ("text to image", "image to image", "inpaint", "outpaint", "scribble")
@@ -37,34 +38,44 @@ def caption(said: dict) -> str:
     parts += [f"strength {said['strength']:g}"] * (mode in ("image to image", "inpaint"))
     parts += [f"margins {' '.join(map(str, said['margins']))}"] * (mode == "outpaint")
     parts += [f"scale {said['control_scale']:g}"] * (mode == "scribble")
+    parts += [f"{name} {weight:g}" for name, weight in said["loras"].items() if weight]
+    parts += [f"after a picture, {said['ip_scale']:g}"] * (said["ip_image"] is not None)
     return ", ".join(filter(None, parts))
 
 
-def read(text: str, samplers: dict, model: str) -> dict:
-    """The panel's settings in a picture's file, as `infotext` writes them; empty if another model drew it, or none."""
+def read(text: str, samplers: dict, model: str, loras: dict[str, LoRA]) -> tuple[dict, bool]:
+    """(the panel's settings, whether they are all that it was made of) of a picture's file, as `infotext` writes them.
+
+    Without settings if another model drew it, or none. Of its LoRAs, those that are open count.
+    """
     found = infotext.parse(text)
     if found.get("Model hash") != model:
-        return {}
+        return {}, False
     try:
         known = {"steps": int(found["Steps"]), "seed": int(found["Seed"]), "guidance": float(found["CFG scale"])}
     except (KeyError, ValueError):
-        return {}
+        return {}, False
     names = {theirs: own for own, theirs in infotext.SAMPLERS.items()}
     sampler = names.get(found.get("Sampler"), next(iter(samplers)))
-    known |= {"prompt": found["Prompt"], "negative_prompt": found["Negative prompt"], "sampler": sampler}
+    prompt, weights = infotext.split_loras(found)
+    hashes = [each.rpartition(": ") for each in found.get("Lora hashes", "").split(", ")]
+    added = {name: float(weight) for (name, _, hash), weight in zip(hashes, weights, strict=False)
+             if name in loras and loras[name].hash == hash}  # fmt: skip
+    known |= {"prompt": prompt, "negative_prompt": found["Negative prompt"], "sampler": sampler}
+    known |= {"loras": dict.fromkeys(loras, 0) | added, "ip_image": None}
     if "Margins" in found:
-        return known | {"mode": "outpaint", "margins": [int(each) for each in found["Margins"].split()]}
+        return known | {"mode": "outpaint", "margins": [int(each) for each in found["Margins"].split()]}, False
     if "Denoising strength" in found:
         mode = "inpaint" if "Mask hash" in found else "image to image"
-        return known | {"mode": mode, "strength": float(found["Denoising strength"])}
+        return known | {"mode": mode, "strength": float(found["Denoising strength"])}, False
     if "ControlNet weight" in found:
-        return known | {"mode": "scribble", "control_scale": float(found["ControlNet weight"].split()[0])}
-    return known | {"mode": MODES[0]}
+        return known | {"mode": "scribble", "control_scale": float(found["ControlNet weight"].split()[0])}, False
+    return known | {"mode": MODES[0]}, "IP image hash" not in found and len(added) == len(weights)
 
 
 def python(drawn: Drawn, strip: list[Drawn], shipped: bool) -> str:
     """The calls that draw a picture: those of the pictures that it was made of first."""
-    imports, names, calls = set(), {}, []
+    imports, names, calls, added = set(), {}, [], {}
 
     def embedded(picture: Image.Image) -> str:
         imports.update(("import base64", "import io", "from PIL import Image"))
@@ -74,7 +85,7 @@ def python(drawn: Drawn, strip: list[Drawn], shipped: bool) -> str:
         if name == "sampler":
             imports.add("from minidiff import sample")
             return f"sample.{value.__name__}"
-        if name == "image":
+        if name in ("image", "ip_image"):
             source = next((each for each in strip if each.picture is value and each.options), None)
             return called(source) if source else embedded(value)
         if name == "mask":
@@ -92,6 +103,12 @@ def python(drawn: Drawn, strip: list[Drawn], shipped: bool) -> str:
         if id(each) not in names:
             options = {k: v for k, v in each.options.items() if v is not None and (k, v) != ("negative_prompt", "")}
             arguments = [(name, shown(name, value)) for name, value in options.items()]
+            loras = {name: weight for name, weight in each.settings["loras"].items() if weight}
+            for name in (added | loras).keys():
+                if added.get(name, 0) != loras.get(name, 0):
+                    calls.append(f'pipe.load_lora("{name}.safetensors", {loras.get(name, 0)})')
+            added.clear()
+            added.update(loras)
             lines = [f"    {value}," if name == "prompt" else f"    {name}={value}," for name, value in arguments]
             names[id(each)] = f"picture_{len(names) + 1}"
             calls.append("\n".join([f"{names[id(each)]} = pipe(", *lines, f")[{each.index}]"]))
@@ -101,6 +118,9 @@ def python(drawn: Drawn, strip: list[Drawn], shipped: bool) -> str:
     if shipped:
         imports.add("from minidiff.pipeline import StableDiffusion")
         start = 'pipe = StableDiffusion.from_pretrained("openmoji")'
+        if any("ip_image" in each.options for each in strip if id(each) in names):
+            imports.add("from minidiff.pipeline import WEIGHTS")
+            start += '\npipe.load_ip_adapter(WEIGHTS / "ipadapter.safetensors", WEIGHTS / "clip.safetensors")'
     else:
         start = "# pipe is the pipeline that the studio was given"
     imports = sorted(imports, key=lambda line: (line.startswith("from"), line))

@@ -54,6 +54,7 @@ function render({ model, el }) {
   const box = (className, ...children) => make("div", { className: `minidiff-${className}` }, ...children);
   let pictures = [], // the strip: {id, url, caption, code, file}
     shown = [], // ids of those in the frame
+    loras = {}, // name -> its dial
     arranged; // the mode that is seen
 
   // ------------------------------------------------------------------------------------------ what is asked for
@@ -84,10 +85,11 @@ function render({ model, el }) {
   const fresh = field("new each time", { type: "checkbox" }, "another seed for each drawing");
   const strength = field("strength", { type: "range", min: 0.05, max: 1, step: 0.05 }, "how much of the picture is forgotten");
   const scale = field("control scale", { type: "range", min: 0, max: 2, step: 0.1 }, "how closely the lines are followed");
+  const likeness = field("ip scale", { type: "range", min: 0, max: 1.5, step: 0.1 }, "how much that picture counts beside the words");
   const sides = ["left", "top", "right", "bottom"].map((side) =>
     field(side, { type: "number", min: 0, max: 64, step: 8, required: true }, `pixels to draw at the ${side}`),
   );
-  const fields = [negative, guidance, steps, sampler, seed, strength, scale, fresh, four, ...sides];
+  const fields = [negative, guidance, steps, sampler, seed, strength, scale, likeness, fresh, four, ...sides];
 
   // ------------------------------------------------------------------------------------------ what is painted
   const sheets = Object.entries(SHEETS).map(([mode, options]) => {
@@ -98,7 +100,7 @@ function render({ model, el }) {
     return [mode, made];
   });
   const around = make("img", { alt: "the picture that is drawn around" });
-  const file = make("input", { type: "file", accept: "image/*", ariaLabel: "open a picture", hidden: true });
+  const file = make("input", { type: "file", accept: "image/*,.safetensors", ariaLabel: "open a file", hidden: true });
   const open = button("Open a picture", "or drop one here, or paste it", () => file.click());
   const what = box("what");
   const canvas = box("canvas", what, ...sheets.map(([, made]) => made.element), box("around", around));
@@ -154,6 +156,7 @@ function render({ model, el }) {
   const frame = box("frame");
   const caption = box("caption");
   const edit = button("Edit this", "redraw this picture, or a part of it, or around it", () => ask("edit", { id: shown[0] }));
+  const look = button("Draw alike", "let what it shows count beside the words", () => alike(shown[0]));
   const save = make("a", { className: "minidiff-save jupyter-button", textContent: "Save", title: "download it; the file says how it was drawn" });
   const copy = button("Copy as Python", "the call that draws it", copied);
   const code = make("textarea", { readOnly: true, hidden: true, wrap: "off", className: "minidiff-code", ariaLabel: "as Python" });
@@ -172,8 +175,14 @@ function render({ model, el }) {
     examples,
   );
   const settings = box("settings", negative.label, guidance.label, steps.label, sampler.label, box("row", seed.label, another, fresh.label));
+  const adapt = button("Open a LoRA", "or drop its .safetensors here", () => file.click());
+  const dials = box("loras");
+  const given = make("img", { alt: "the picture that counts beside the words" });
+  const drop = button("Without it", "let the words alone count", () => alike(null));
+  const beside = box("beside", given, likeness.label, drop);
+  settings.append(box("row", adapt), dials, beside);
   const more = make("details", { open: true, className: "minidiff-drawer" }, make("summary", { textContent: "Settings" }), settings);
-  const picture = box("picture", frame, caption, box("row", edit, save, copy), code, strip, more);
+  const picture = box("picture", frame, caption, box("row", edit, look, save, copy), code, strip, more);
   const rest = box("more", canvas, drawer);
   el.classList.add("minidiff-studio");
   el.append(box("columns", left, picture, rest));
@@ -186,7 +195,9 @@ function render({ model, el }) {
 
   function read() {
     const value = ({ type, value, checked }) => (type === "checkbox" ? checked : type === "text" || !type || isNaN(value) ? value : +value);
-    const found = { mode: model.get("settings").mode, prompt: prompt.value };
+    const { mode, ip_image } = model.get("settings");
+    const found = { mode, ip_image, prompt: prompt.value };
+    found.loras = Object.fromEntries(Object.entries(loras).map(([name, { input }]) => [name, +input.value]));
     for (const { input } of fields) found[input.name] = input.type === "select-one" ? input.value : value(input);
     found.margins = sides.map(({ input }) => +input.value);
     return found;
@@ -202,12 +213,27 @@ function render({ model, el }) {
       else if (input.value !== String(found[input.name])) input.value = found[input.name];
       input.say?.();
     }
+    if (Object.keys(found.loras).join("\n") !== Object.keys(loras).join("\n")) {
+      const dial = { type: "range", min: -1, max: 2, step: 0.1 };
+      loras = Object.fromEntries(Object.keys(found.loras).map((name) => [name, field(name, dial, "this LoRA's weight: 0 is without it")]));
+      dials.replaceChildren(...Object.values(loras).map(({ label }) => label));
+    }
+    for (const [name, { input }] of Object.entries(loras)) {
+      input.value = found.loras[name];
+      input.oninput = changed;
+      input.say();
+    }
     arrange(found.mode);
     mark();
   }
 
+  function alike(id) {
+    model.set("settings", { ...read(), ip_image: id });
+    model.save_changes();
+  }
+
   function changed() {
-    for (const { input } of fields) input.say?.();
+    for (const { input } of [...fields, ...Object.values(loras)]) input.say?.();
     model.set("settings", read());
     model.save_changes();
   }
@@ -259,6 +285,9 @@ function render({ model, el }) {
     around.parentElement.hidden = margins.hidden = mode !== "outpaint";
     strength.label.hidden = !STRENGTH[mode];
     scale.label.hidden = mode !== "scribble";
+    const { ip_image } = model.get("settings");
+    beside.hidden = ip_image === null;
+    given.src = pictures.find((each) => each.id === ip_image)?.url ?? "";
     open.hidden = mode === "scribble";
     if (mode === "outpaint") {
       around.src = model.get("image");
@@ -348,8 +377,11 @@ function render({ model, el }) {
 
   async function opened(given) {
     if (!given) return;
-    if (!given.type.startsWith("image/")) return tell(`${given.name} is no picture`, "wrong");
-    if (given.size > BIGGEST) return tell(`${given.name} has ${(given.size / 2 ** 20).toFixed(0)} MB, at most 8 can be opened`, "wrong");
+    const lora = given.name.endsWith(".safetensors");
+    if (!lora && !given.type.startsWith("image/")) return tell(`${given.name} is no picture and no LoRA`, "wrong");
+    const instead = lora ? ": before the studio, pipe.load_lora(file)" : "";
+    const size = `${(given.size / 2 ** 20).toFixed(0)} MB, at most 8 can be opened here${instead}`;
+    if (given.size > BIGGEST) return tell(`${given.name} has ${size}`, "wrong");
     const reader = new FileReader();
     reader.onload = () => ask("open", { name: given.name || "a picture", content: reader.result.split(",")[1] });
     reader.readAsDataURL(given);
@@ -370,6 +402,7 @@ function render({ model, el }) {
     reach(strip);
     strip.scrollLeft = 0;
     settle(show);
+    arrange(model.get("settings").mode);
   }
 
   function progress() {

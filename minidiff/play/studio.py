@@ -3,17 +3,20 @@
 import base64
 import io
 import re
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property
+from pathlib import Path
 from threading import Event, Thread
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from minidiff import data, infotext, show
+from minidiff.adapt import LoRA
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.pictures import on_white
@@ -30,6 +33,8 @@ START = {
     "strength": 0.8,
     "margins": [0, 0, 32, 0],
     "control_scale": 1,
+    "ip_image": None,  # which picture of the strip
+    "ip_scale": 1,
     "four_at_once": False,
     "new_each_time": False,
 }
@@ -57,9 +62,11 @@ class Studio(Panel):
         # a pipeline of diffusers' has a sampler of its own
         own = {"its scheduler": None} if self.pipe.scheduler_config is not None or self.pipe.sampler else {}
         self.samplers = own | SAMPLERS
+        self.loras = {name: lora for name, (lora, _) in self.pipe.loras.items()}  # that have a dial
         self.drawn, self.message, self._thread, self._stopping = [], "", None, Event()
         settings = START | {"prompt": prompt, "guidance": guidance, "steps": steps, "seed": seed}
         settings["sampler"] = next(iter(self.samplers))
+        settings["loras"] = {name: weight for name, (_, weight) in self.pipe.loras.items()}
         options = self._options(settings)
         self._keep(self.pipe(**options, progress=False), settings, options)
         self.image = self.drawn[0].picture
@@ -92,6 +99,8 @@ class Studio(Panel):
         under = self.image if settings["mode"] in EDITS else None
         with noted() as notes:
             options = self._options(settings, **inks)
+            for name, lora in self.loras.items():
+                self.pipe.load_lora(lora, settings["loras"].get(name, 0), name)
             drawing = self.pipe.draw(**options)
         work = (drawing, notes, settings, options, inks, under)
         self._thread = Thread(target=self._caught, args=(self._drawing, *work), daemon=True)
@@ -150,6 +159,10 @@ class Studio(Panel):
             options["mask"] = inked(mask)
         if mode == "outpaint":
             options["margins"] = tuple(settings["margins"])
+        if settings["ip_image"] is not None:
+            if self.shipped and self.pipe.ip_adapter is None:
+                self.pipe.load_ip_adapter(WEIGHTS / "ipadapter.safetensors", WEIGHTS / "clip.safetensors")
+            options |= {"ip_image": self.drawn[settings["ip_image"]].picture, "ip_scale": settings["ip_scale"]}
         if mode == "scribble":
             hint = Image.fromarray(np.where(inked(lines), 0, 255).astype("uint8")).convert("RGB")
             options["control"] = (self.controlnet, hint, settings["control_scale"])
@@ -215,7 +228,8 @@ class Studio(Panel):
                 self._use(each.under)
             for name in INKS:
                 setattr(self.widget, name, each.inks.get(name, ""))
-            self.widget.settings = each.settings
+            dials = dict.fromkeys(self.loras, 0)
+            self.widget.settings = each.settings | {"loras": dials | each.settings["loras"]}
 
     def _on_edit(self, settings: dict, id: int) -> None:
         """Redraw a picture of the strip."""
@@ -236,7 +250,9 @@ class Studio(Panel):
         self.widget.settings = settings | {"prompt": scene.caption}
 
     def _on_open(self, settings: dict, name: str, content: str) -> None:
-        """A picture from a file, into the strip: one of ours with its settings, any other to be edited."""
+        """A LoRA; or a picture, into the strip: one of ours with its settings, any other to be edited."""
+        if name.endswith(".safetensors"):
+            return self._open_lora(settings, name, base64.b64decode(content))
         file = io.BytesIO(base64.b64decode(content))
         try:
             picture = on_white(name, file)
@@ -244,10 +260,9 @@ class Studio(Panel):
             raise ValueError(f"{name} cannot be read as a picture: open a PNG, a JPEG or the like.") from None
         file.seek(0)
         text = Image.open(file).info.get("parameters", "")
-        known = read(text, self.samplers, self.model)
+        known, whole = read(text, self.samplers, self.model, self.loras)
         said = settings | known | {"four_at_once": False, "new_each_time": False}
         self.drawn.append(Drawn(picture, said, caption=f"opened: {name}", text=text, under=picture))
-        whole = known.get("mode") == MODES[0]
         if known:
             self._say("Its settings are back." + " What it was made of is not in its file." * (not whole))
         elif picture.size != self._side:
@@ -262,6 +277,22 @@ class Studio(Panel):
             self._on_edit(said, -1)
             self.drawn[-1].settings = self.widget.settings
         self._send(self.drawn[-1:])
+
+    def _open_lora(self, settings: dict, name: str, content: bytes) -> None:
+        """Give a LoRA a dial, at 1."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / Path(name).name
+            path.write_bytes(content)
+            try:
+                lora = LoRA.load(path, {"unet": self.pipe.unet, "text_encoder": self.pipe.text})
+            except ValueError as error:
+                raise ValueError(str(error).replace(str(path), name)) from None
+        name = re.sub(r"[^\w\-. ]", "_", path.stem)
+        if name in self.loras and self.loras[name].hash != lora.hash:
+            raise ValueError(f"Another {name} is open: give this file another name.")
+        self.loras[name] = lora
+        self.widget.settings = settings | {"loras": settings["loras"] | {name: 1}}
+        self._say(f"{name} is open, {len(lora.layers)} layers: its dial is among the settings.")
 
     def _typed(self, change) -> None:
         """Which words of the prompt it does not know."""

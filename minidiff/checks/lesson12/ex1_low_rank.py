@@ -1,0 +1,138 @@
+"""12.1 a change of low rank."""
+
+import torch
+
+from minidiff.checks import Case
+from minidiff.checks.parts import uniform, whole
+
+LEARNS = ("A", "B")
+
+
+def matrices(g, shape, r, dtype):
+    into = torch.Size(shape[1:]).numel()
+    return torch.randn(r, into, generator=g, dtype=dtype), torch.randn(shape[0], r, generator=g, dtype=dtype)
+
+
+def cases(g):
+    shapes = [
+        ((5, 7), 2, torch.float64),
+        ((6, 6), 3, torch.float64),
+        ((4, 3, 3, 2), 2, torch.float64),
+        ((8, 5), 1, torch.float32),
+    ]
+    drawn = [
+        (torch.randn(shape, generator=g, dtype=dtype), *matrices(g, shape, r, dtype)) for shape, r, dtype in shapes
+    ]
+
+    def change(W, r):
+        A, B = matrices(g, W.shape, r, W.dtype)
+        return A, B, uniform(g, 0.5, 9.0), uniform(g, -1.0, 1.5)
+
+    return [
+        *(Case("low_rank", (W, A)) for W, A, _ in drawn),
+        *(Case("changed", (*each, uniform(g, 0.5, 9.0))) for each in drawn),
+        *(Case("added", (W, [change(W, whole(g, 1, 2)), change(W, whole(g, 3, 4))])) for W, _, _ in drawn),
+        Case("added", (drawn[0][0], [])),
+        Case("added", (drawn[1][0], [change(drawn[1][0], 2)])),
+    ]
+
+
+HINTS = """
+B begins so that B A is nothing. Which numbers do that whatever A is? Its shape is (out, r), and out is the first size
+of W.
+
+The rank is a size of A. The change is computed as a matrix, (out, in); view_as gives it the shape of the weight.
+
+Several changes: a loop, in which each has its own rank and its own alpha. Do not divide the sum by their number.
+"""
+
+MISTAKES = r"""
+noise / noise.shape[1] ** 0.5 -> noise
+    The noise is not divided by anything: A makes of an x something larger than x.
+noise / noise.shape[1] ** 0.5 -> noise / noise.shape[1]
+    The noise is divided by the number of inputs: by its square root was asked.
+noise / noise.shape[1] ** 0.5 -> noise / len(noise) ** 0.5
+    The noise is divided by the root of the rank: the number of inputs was asked for.
+noise / noise.shape[1] ** 0.5 -> noise / len(W) ** 0.5
+    The noise is divided by the root of the number of outputs: it is inputs that A adds up.
+noise / noise.shape[1] ** 0.5 -> noise / W.shape[1] ** 0.5
+    Right for a linear layer. Of a convolution the inputs are channels times height times width.
+noise / noise.shape[1] ** 0.5 -> torch.zeros_like(noise)
+    A and B are both 0. Then neither would ever learn: the gradient of each has the other as a factor.
+W.new_zeros(len(W), len(noise)) -> W.new_ones(len(W), len(noise))
+    B is not 0, so the model is changed before it has learned anything.
+W.new_zeros(len(W), len(noise)) -> noise[:, :1].T.expand(len(W), -1) / len(noise) ** 0.5
+    B is not 0, so the model is changed before it has learned anything.
+W.new_zeros(len(W), len(noise)) -> W.new_zeros(len(noise), len(W))
+    The sizes of B are exchanged: it leads from r numbers to the outputs.
+return A, B -> return B, A
+    A and B are exchanged: A comes first.
+alpha / len(A) * B -> alpha * B
+    The change is not divided by the rank.
+alpha / len(A) * B -> B
+    Neither alpha nor the rank is used: the change is B A alone.
+alpha / len(A) * B -> B / len(A)
+    Alpha is not used.
+alpha / len(A) * B -> len(A) / alpha * B
+    The fraction is upside down: alpha above, the rank below.
+alpha / len(A) * B -> alpha * len(A) * B
+    The rank multiplies the change: it should divide it.
+alpha / len(A) * B -> alpha / len(A) ** 0.5 * B
+    The change is divided by the root of the rank. That is rank-stabilised LoRA, of a later paper; the rank itself was
+    asked for.
+alpha / len(A) * B -> alpha / A.shape[1] * B
+    The change is divided by the number of inputs: the rank was asked for.
+alpha / len(A) * B -> alpha / len(W) * B
+    The change is divided by the number of outputs: the rank was asked for.
+return W + (alpha / -> return W - (alpha /
+    The change is taken away from the weight: it is added.
+return W + (alpha / -> return (alpha /
+    That is the change alone, without the weight that it is a change of.
+w * alpha / len(A) -> alpha / len(A)
+    The weights of the changes are not used: each counts once.
+w * alpha / len(A) -> w
+    Neither alpha nor the rank is used in the sum.
+w * alpha / len(A) -> w * alpha
+    In the sum no change is divided by its rank.
+w * alpha / len(A) -> w * alpha / len(loras[0][0])
+    All changes are divided by the rank of the first: each has its own.
+w * alpha / len(A) -> loras[0][3] * alpha / len(A)
+    All changes get the weight of the first: each has its own.
+w * alpha / len(A) -> w * loras[0][2] / len(A)
+    All changes get the alpha of the first: each has its own.
+out = out + w -> out = W + w
+    Only the last change is there: they all add up.
+return out -> return W + (out - W) / max(1, len(loras))
+    You take the mean of the changes: they add up.
+added := normed
+    You divide the weights by their sum, so that they share a whole: each change counts as often as its weight says.
+"""
+
+RIGHT = r"""
+(alpha / len(A) * B @ A).view_as(W) -> (B @ A).reshape(W.shape) * alpha / A.shape[0]
+noise / noise.shape[1] ** 0.5 -> noise * W[0].numel() ** -0.5
+W.new_zeros(len(W), len(noise)) -> torch.zeros(len(W), len(noise), dtype=W.dtype, device=W.device)
+added := by_sum
+"""
+
+WRONG = r"""
+W.new_zeros(len(W), len(noise)) -> W.new_zeros(W.shape[1], len(noise))
+
+out = W -> out = W.clone().fill_(0)
+return out -> return out.flatten(1)
+len(A) * B @ A).view_as(W) -> len(A) * B @ A)
+w * alpha / len(A) -> abs(w) * alpha / len(A)
+w * alpha / len(A) -> w**2 * alpha / len(A)
+"""
+
+EQUIVALENT = """
+"""
+
+
+def by_sum(W, loras):
+    return W + sum(w * alpha / A.shape[0] * (B @ A).reshape(W.shape) for A, B, alpha, w in loras)
+
+
+def normed(W, loras):
+    total = sum(each[3] for each in loras)
+    return by_sum(W, [(A, B, alpha, w / total) for A, B, alpha, w in loras])

@@ -1,0 +1,88 @@
+"""12.2 its own pictures beside the new ones."""
+
+import torch
+
+from minidiff.checks import Case
+from minidiff.checks.parts import uniform
+
+LEARNS = ("losses",)
+
+
+def cases(g):
+    masks = [
+        ([0, 0, 0, 1, 1], torch.float64),
+        ([1, 0, 1, 1, 1, 0, 1], torch.float32),
+        ([1, 0, 0, 0], torch.float64),
+        ([0, 0, 0], torch.float64),
+        ([1, 1, 1, 1], torch.float64),
+    ]
+    return [
+        Case("prior_loss", (uniform(g, 0.2, 3.0, len(mask), dtype=dtype), torch.tensor(mask).bool(), weight))
+        for mask, dtype in masks
+        for weight in (uniform(g, 0.2, 0.9), uniform(g, 1.5, 4.0))
+    ]
+
+
+HINTS = """
+A tensor of True and False chooses rows: losses[own]. ~own is its opposite.
+
+Take the two means, and multiply that of the model's own pictures by the weight.
+
+The mean of no numbers is nan. So ask with .any() whether there are some of a kind before you take the mean of them.
+"""
+
+MISTAKES = r"""
+prior_loss := lambda losses, own, weight: losses.mean()
+    You take one mean of all: the two kinds have a mean each.
+prior_loss := lambda losses, own, weight: torch.where(own, weight * losses, losses).mean()
+    You divide by the size of the whole batch: each of the two kinds is divided by its own number.
+prior_loss := lambda losses, own, weight: torch.where(own, weight * losses, losses).sum()
+    You add up the losses: a mean of each kind is asked for.
+weight * losses[own].mean() -> losses[own].mean()
+    The weight is not used.
+losses[~own].mean() -> weight * losses[~own].mean() && weight * losses[own].mean() -> losses[own].mean()
+    The weight is at the new pictures: it belongs to the model's own.
+losses[~own].mean() -> weight * losses[~own].mean()
+    The weight is at both: it belongs to the model's own pictures alone.
+losses[~own].mean() -> (1 - weight) * losses[~own].mean()
+    The two weights add up to 1 in yours: the new pictures always count once.
+weight * losses[own].mean() -> weight * losses[own].sum() / len(losses)
+    The model's own pictures are divided by the size of the whole batch: a mean over their own number is asked for.
+losses[~own].mean() -> losses.mean()
+    The first mean runs over the whole batch: over the new pictures alone it should.
+weight * losses[own].mean() -> weight * losses.mean()
+    The second mean runs over the whole batch: over the model's own pictures alone it should.
+weight * losses[own].mean() -> 0
+    Only the new pictures count.
+losses[~own].mean() -> 0
+    Only the model's own pictures count.
+total + weight * losses[own].mean() -> total - weight * losses[own].mean()
+    The model's own pictures are taken away: they are to be kept, so their loss is added.
+return total -> return total / 2
+    The sum of the two means is halved.
+return total -> return total / (1 + weight)
+    You divide by the sum of the weights: the new pictures always count once.
+prior_loss := careless
+    Where a batch has none of a kind, yours is nan: that part should be 0.
+"""
+
+RIGHT = r"""
+losses.sum() * 0 -> losses.new_zeros(())
+prior_loss := lambda losses, own, weight: (losses * ~own).sum() / (~own).sum().clamp(min=1) + weight * (losses * own).sum() / own.sum().clamp(min=1)
+"""
+
+WRONG = r"""
+return total -> return total.sqrt()
+if own.any(): -> if own.all():
+losses[own].mean() -> losses[own].median()
+losses[own].mean() -> losses[own].square().mean()
+prior_loss := lambda losses, own, weight: losses[~own].mean() if (~own).any() else 0.0
+return total -> return total.item()
+"""
+
+EQUIVALENT = """
+"""
+
+
+def careless(losses, own, weight):
+    return losses[~own].mean() + weight * losses[own].mean()

@@ -1,0 +1,117 @@
+"""12.4 a second pair of keys and values."""
+
+import torch
+from torch import nn
+
+from minidiff.checks import Case
+from minidiff.checks.parts import uniform
+
+LEARNS = ("embeds", "proj", "norm", "q", "k", "v", "k_image", "v_image")
+
+
+def cases(g):
+    def draw(*shape, dtype=torch.float64):
+        return torch.randn(shape, generator=g, dtype=dtype)
+
+    cases = []
+    for B, E, D, n, dtype in ((3, 5, 4, 2, torch.float64), (2, 6, 3, 4, torch.float64), (1, 4, 8, 3, torch.float32)):
+        proj, norm = nn.utils.skip_init(nn.Linear, E, n * D, dtype=dtype), nn.LayerNorm(D, dtype=dtype)
+        with torch.no_grad():
+            for parameter in (*proj.parameters(), *norm.parameters()):
+                parameter.copy_(draw(*parameter.shape, dtype=dtype))
+        cases.append(Case("image_words", (draw(B, E, dtype=dtype), proj, norm, n)))
+    for B, heads, N, T, n, d, dtype in (
+        (2, 2, 5, 4, 3, 3, torch.float64),
+        (1, 3, 4, 4, 4, 4, torch.float64),
+        (2, 1, 3, 6, 2, 5, torch.float32),
+    ):
+        pairs = [draw(B, heads, count, d, dtype=dtype) for count in (T, T, n, n)]
+        for scale in (uniform(g, 0.3, 0.8), uniform(g, 1.2, 2.0), 0.0):
+            cases.append(Case("two_attentions", (1.5 * draw(B, heads, N, d, dtype=dtype), *pairs, scale)))
+    return cases
+
+
+HINTS = """
+The linear layer gives (B, n D) numbers, word after word: unflatten the last dimension into n words before the norm.
+
+Write the attention of the text first, as in lesson 05: products of queries and keys over the root of d, a softmax over
+the words, the mean of the values. Then the same with the picture's keys and values, and the same queries.
+
+The scale stands before the second attention, outside its softmax, and nowhere else.
+"""
+
+MISTAKES = r"""
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return proj(embeds).unflatten(-1, (n, -1))
+    The words are not normalised.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(embeds).unflatten(-1, (-1, n)).mT)
+    You take the numbers of the words in turns: word after word they come.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(embeds).unflatten(-1, (n, -1))).flip(1)
+    The words come in the opposite order.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(embeds).unflatten(-1, (n, -1))).flatten(1)
+    Each picture has one long row: n words of D numbers are asked for.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return nn.functional.layer_norm(proj(embeds), proj(embeds).shape[-1:]).unflatten(-1, (n, -1)) * norm.weight + norm.bias
+    You normalise all numbers of a picture together: each word has a mean and a deviation of its own.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return nn.functional.layer_norm(proj(embeds).unflatten(-1, (n, -1)), norm.normalized_shape)
+    You normalise without the norm's own weight and bias, which learn.
+return text + scale * image -> return text + image
+    The scale is not used.
+return text + scale * image -> return scale * text + image
+    The scale is at the text: it belongs to the picture.
+return text + scale * image -> return scale * (text + image)
+    The scale is at both: the text always counts once.
+return text + scale * image -> return (1 - scale) * text + scale * image
+    What the picture gains the text loses in yours: the text always counts once.
+return text + scale * image -> return (text + scale * image) / (1 + scale)
+    You divide by the sum of the weights: the text always counts once.
+return text + scale * image -> return text - scale * image
+    The picture is taken away: it is added.
+return text + scale * image -> return text
+    The picture is not looked at.
+return text + scale * image -> return scale * image
+    The text is not looked at.
+image = (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ v_image -> image = (scale * q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ v_image && text + scale * image -> text + image
+    The scale is inside the softmax, where it makes the choice among the picture's words sharper: it stands before the
+    whole second attention.
+image = (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ v_image -> image = (q @ k_image.mT).softmax(-1) @ v_image
+    The picture's products are not divided by the root of d.
+text = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v -> text = (q @ k.mT).softmax(-1) @ v
+    The text's products are not divided by the root of d.
+text = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v -> text = (q @ k.mT).softmax(-1) @ v && image = (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ v_image -> image = (q @ k_image.mT).softmax(-1) @ v_image
+    The products are not divided by the root of d.
+text = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v -> text = (q @ k.mT / q.shape[-1]).softmax(-1) @ v && image = (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ v_image -> image = (q @ k_image.mT / q.shape[-1]).softmax(-1) @ v_image
+    The products are divided by d: by its root was asked.
+text = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v -> text = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-2) @ v && image = (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ v_image -> image = (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-2) @ v_image
+    The softmax runs over the queries: it runs over the words.
+two_attentions := joined
+    You put all words into one softmax, where they share a whole: each attention has a softmax of its own.
+two_attentions := lambda q, k, v, k_image, v_image, scale: attention(q, k, v) + scale * attention(attention(q, k, v), k_image, v_image)
+    You ask the picture with what the text has answered: both are asked with the same queries.
+"""
+
+RIGHT = r"""
+two_attentions := lambda q, k, v, k_image, v_image, scale: attention(q, k, v) + scale * attention(q, k_image, v_image)
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(embeds).reshape(len(embeds), n, -1))
+return text + scale * image -> return torch.add(text, image, alpha=scale)
+"""
+
+WRONG = r"""
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(embeds.flip(0)).unflatten(-1, (n, -1)))
+@ v_image -> @ k_image
+two_attentions := lambda q, k, v, k_image, v_image, scale: attention(q, k, v) + scale * attention(q, v_image, k_image)
+two_attentions := lambda q, k, v, k_image, v_image, scale: attention(q, k, v) + scale * attention(q, k, v)
+return text + scale * image -> return text * (1 + scale * image)
+return text + scale * image -> return text + scale * image.mean(-2, keepdim=True)
+"""
+
+EQUIVALENT = """
+proj(embeds).unflatten(-1, (n, -1)) -> proj(embeds).unflatten(1, (n, -1))
+    the last dimension of an embedding is the second
+"""
+
+
+def attention(q, k, v):
+    return nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+def joined(q, k, v, k_image, v_image, scale):
+    return attention(q, torch.cat([k, k_image], -2), torch.cat([v, scale * v_image], -2))
