@@ -89,7 +89,6 @@ def read_source(app, name, source):
         source[0] += SIDEBAR
     elif Path(app.srcdir, f"{name}.ipynb").exists():
         notebook = json.loads(source[0])
-        setup = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
         for cell in notebook["cells"]:
             about = cell["metadata"]
             for output in cell.get("outputs", []):
@@ -97,8 +96,6 @@ def read_source(app, name, source):
                     output["data"] = {"text/html": dials(output["data"][SAVED], about.get("alt", "Interactive"))}
             if "alt" in about:
                 about["mystnb"] = {"image": {"alt": about["alt"]}}
-            if cell is setup:
-                about["tags"] = sorted({*about.get("tags", []), "hide-input"})
             if "hide-input" in about.get("tags", []):
                 title = re.match(r"# @title (.*)", "".join(cell["source"]))
                 about.setdefault("mystnb", {})["code_prompt_show"] = title[1] if title else nb_code_prompt_show

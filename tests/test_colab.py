@@ -23,7 +23,7 @@ pytestmark = [
 ]
 ROOT = Path(__file__).resolve().parent.parent
 FORMS = {  # the cell without its minutes: one while another is replaced by it, two
-    re.sub(r"^MINUTES = .*|lesson\(.*\)$", "", cell, flags=re.MULTILINE): (path.stem, cell)
+    re.sub(r"lesson\(.*\)$", "", cell, flags=re.MULTILINE): (path.stem, cell)
     for path in sorted(ROOT.glob("notebooks/??_*.ipynb"), reverse=True)
     for cell in [nbformat.read(path, as_version=4).cells[1].source]
 }

@@ -86,11 +86,7 @@ def code_of(path):
 
 
 def test_all_setup_cells_are_the_same_but_for_their_minutes():
-    """There are two while notebooks are moved to `lesson`: that of lesson 01, and the longer one before."""
-    own = re.compile(r"^MINUTES = .*|lesson\(.*\)$", re.MULTILINE)
-    found = {own.sub("", code_of(path)[0].source) for path in NOTEBOOKS}
-    new = own.sub("", code_of(ROOT / "notebooks" / "01_noise_schedules.ipynb")[0].source)
-    assert new in found and len(found) <= 2
+    assert len({re.sub(r"lesson\(.*\)$", "", code_of(path)[0].source) for path in NOTEBOOKS}) == 1
 
 
 def test_the_sections_that_instructors_are_sent_to_are_there():
@@ -111,8 +107,6 @@ def test_a_lesson_states_the_minutes_that_it_takes(path):
     notebook = nbformat.read(path, as_version=4)
     setup = code_of(path)[0].source
     said = re.search(r"lesson\(laptop=([\d.]+), colab=[\d.]+, gpu=[\d.]+(?:, read=(\d+))?\)", setup)
-    if said is None:
-        pytest.skip("has the setup cell of before")
     assert tool("notebooks").seconds_on_laptop(notebook.metadata.minidiff) <= 60 * float(said[1])
     if path.parent.name == "notebooks":
         words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
@@ -181,17 +175,14 @@ def test_the_site_folds_them_under_their_titles(tmp_path):
     pytest.importorskip("furo", reason="the extra `site` is not installed")
     (tmp_path / "README.md").write_text("# Start\n")
     (tmp_path / "notebooks").mkdir()
-    for name, setup in (("a", new_code_cell("x = 1")), ("b", new_code_cell("# @title Setup\nx = 1", metadata=FOLDED))):
-        plot = new_code_cell("# @title Plot: both curves\nz = 3", metadata=FOLDED)
-        cells = [new_markdown_cell("# 01"), setup, new_code_cell("y = 2"), plot]
-        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    plot = new_code_cell("# @title Plot: both curves\nz = 3", metadata=FOLDED)
+    cells = [new_markdown_cell("# 01"), new_code_cell("y = 2"), plot]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "a.ipynb")
     command = [sys.executable, "-m", "sphinx", "-q", "-c", ROOT / "docs", tmp_path, tmp_path / "site"]
     result = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
     assert "invalid" not in result.stderr
-    for name, first in (("a", "Show the code"), ("b", "Setup")):
-        page = (tmp_path / "site" / "notebooks" / f"{name}.html").read_text(encoding="utf-8")
-        titles = re.findall(r'<p class="collapsed admonition-title">(.*?)</p>', page)
-        assert titles == [first, "Plot: both curves"]
+    page = (tmp_path / "site" / "notebooks" / "a.html").read_text(encoding="utf-8")
+    assert re.findall(r'<p class="collapsed admonition-title">(.*?)</p>', page) == ["Plot: both curves"]
 
 
 def packed(picture):

@@ -18,6 +18,7 @@ import copy
 import hashlib
 import io
 import json
+import keyword
 import linecache
 import os
 import re
@@ -37,7 +38,7 @@ from tqdm import tqdm
 
 from minidiff import check as engine
 from minidiff.checks import exercises
-from minidiff.checks.solution import PACKAGE, code_cells
+from minidiff.checks.solution import PACKAGE, code_cells, needed, parsed
 
 ROOT = Path(__file__).resolve().parent.parent
 ANSWERS, RESULT, README = ROOT / "tests" / "answers.jsonl", ROOT / "tests" / "checks.json", ROOT / "exercises/README.md"
@@ -273,9 +274,13 @@ def digest(number):
     exercise, lesson = every()[number], number.partition(".")[0]
     own = PACKAGE / "checks" / f"lesson{int(lesson):02d}"
     files = [PACKAGE / "check.py", *sorted((PACKAGE / "checks").glob("*.py")), own / "__init__.py", Path(__file__)]
-    files += own.glob(f"ex{number.partition('.')[2]}_*.py")
+    files += (edits := list(own.glob(f"ex{number.partition('.')[2]}_*.py")))
     texts = [path.read_text(encoding="utf-8") for path in files if path.name != "grading.py"]
-    texts += [exercise.solution.text, *exercise.solution.earlier]
+    words = {word for path in edits for word in re.findall(r"[^\W\d]\w*", path.read_text(encoding="utf-8"))}
+    solution = exercise.solution  # with the statements before it that it, or an edit of it, can use
+    used = set(needed("\n".join([solution.text, *words - set(keyword.kwlist)]), solution.earlier))
+    before = [(cell, node) for cell in solution.earlier for node in parsed(cell) if node in used]
+    texts += [solution.text, *(ast.get_source_segment(cell, node) for cell, node in before)]
     texts += [json.dumps(answer) for answer in foreign() if answer["exercise"] == number]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
