@@ -44,11 +44,11 @@ MISTAKES = r"""
 10000.0 ** (-torch.arange(0, d, 2) / d) -> 10000.0 ** (torch.arange(0, d, 2) / d)
     The exponent has the wrong sign: the angles should become smaller from pair to pair.
 10000.0 ** (-torch.arange(0, d, 2) / d) -> 10000.0 ** (-torch.arange(d // 2) / d)
-    The exponents go in steps of 1 / d: they go in steps of 2 / d.
+    The exponents go in steps half as large as they should: the i-th is twice i over d.
 10000.0 ** (-torch.arange(0, d, 2) / d) -> 10000.0 ** (-torch.arange(0, d, 2) / sum(dims))
     You divide by all channels: each axis has its own number d.
 10000.0 ** (-torch.arange(0, d, 2) / d) -> 10000.0 ** (-torch.arange(d // 2) / max(d // 2 - 1, 1))
-    The last angle of an axis is exactly 1 / 10000 of the first: the formula stops one step before that.
+    The last angle of an axis is exactly a ten thousandth of the first: the formula stops one step before that.
 return torch.cat(each, dim=1) -> return torch.cat(each[::-1], dim=1)
     The axes come in the wrong order: the first axis has the first angles.
 p[:, None] * 10000.0 -> 10000.0
