@@ -1,4 +1,4 @@
-"""Where to compute, and how a training step is fastest there. What was measured: docs/training.md."""
+"""Where to compute, and how a training step is fastest there. What was measured: docs/tried.md."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

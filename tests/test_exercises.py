@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -31,6 +32,17 @@ def test_a_tenth_of_what_was_tried_is_tried_again_and_all_of_what_changed(number
     counts, failed = checks.sweep(number, share=1 if changed else 0.1)
     assert counts["solution"] == 1 and failed == []
     assert not changed, "passes, but was never tried with 20 seeds and kept: run make checks"
+
+
+def test_only_what_it_can_use_makes_a_result_stale(monkeypatch):
+    exercise, before = EXERCISES["5.1"], checks.digest("5.1")
+    for cells, same in (
+        (("unrelated = 1\nprint(unrelated)",), True),
+        (("import math as other", "math = other"), False),
+    ):
+        solution = replace(exercise.solution, earlier=exercise.solution.earlier + cells)
+        monkeypatch.setattr(checks, "every", lambda solution=solution: {"5.1": replace(exercise, solution=solution)})
+        assert (checks.digest("5.1") == before) == same, cells
 
 
 @pytest.mark.parametrize("number", EXERCISES)

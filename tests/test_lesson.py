@@ -139,6 +139,19 @@ def test_what_answers_an_exercise_is_folded_until_the_reader_has_written_it(path
     assert 2 <= len(numbers) <= 4 or number == 0
 
 
+def test_a_run_is_recorded_with_the_pace_at_which_it_went(tmp_path, monkeypatch):
+    """That between what was measured before it and after."""
+    notebooks, path = tool("notebooks"), tmp_path / "01.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("import time\ntime.sleep(1)\nprint(7)")]), path)
+    paces = iter((100.0, 200.0))
+    monkeypatch.setattr(notebooks, "pace", lambda: next(paces))
+    notebooks.run(path)
+    ran = nbformat.read(path, as_version=4)
+    assert ran.cells[0].outputs[0].text == "7\n" and not notebooks.is_stale(ran)
+    about = ran.metadata.minidiff
+    assert about.call_ms == 150 and about.seconds in (1, 2, 3) and about.peak_mib > 20 and about.weights == {}
+
+
 FOLDED = {"tags": ["hide-input"]}
 
 

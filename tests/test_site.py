@@ -161,7 +161,8 @@ def test_figures_and_formulas_are_shown(site, browser, scheme):
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
-    names = ["README.html", "docs/reference.html", "docs/equality.html", "docs/training.html", *NOTEBOOKS]
+    pages = ["README", "docs/reference", "docs/equality", "docs/training", "docs/tried"]
+    names = [*(f"{page}.html" for page in pages), *NOTEBOOKS]
     for name in names if scheme == "light" else [*names[:3], NOTEBOOKS[-1]]:
         page.goto((site / name).as_uri())
         page.evaluate("() => window.MathJax && MathJax.startup.promise")

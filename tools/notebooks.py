@@ -23,6 +23,7 @@ import sys
 import time
 import tomllib
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -252,7 +253,7 @@ def run(path):
     normalise(notebook)
     names = [Path(each).relative_to(WEIGHTS).as_posix() for each in read_files if WEIGHTS in Path(each).parents]
     # each stretch of cells went at the mean of the paces before and after it
-    laptop = sum(s * LAPTOP_MS * 2 / (a + b) for s, a, b in zip(spent, paces, paces[1:], strict=True))
+    laptop = sum(s * 2 * LAPTOP_MS / sum(pair) for s, pair in zip(spent, pairwise(paces), strict=True))
     seconds = sum(spent)
     cost = {"seconds": round(seconds), "peak_mib": peak, "cores": torch.get_num_threads()}
     cost["call_ms"] = round(LAPTOP_MS * seconds / laptop)

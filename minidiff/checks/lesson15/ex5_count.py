@@ -1,0 +1,81 @@
+"""15.5 count the parameters of Stable Diffusion 3 by hand."""
+
+from minidiff.checks import Case
+from minidiff.checks.parts import whole
+
+
+def cases(g):
+    def sizes():
+        heads = whole(g, 2, 6)
+        return heads * whole(g, 3, 9), heads
+
+    return [
+        *(Case("stream_parameters", (*sizes(), *how)) for how in ((False,), (True,), (False, True), (True, True))),
+        *(Case("blocks_parameters", (*sizes(), n, *how)) for n, how in ((1, ()), (whole(g, 2, 5), (True,)), (7, ()))),
+    ]
+
+
+HINTS = """
+A matrix from a to b with bias has a b + b numbers. Write the stream of a common block first, in the order of the list.
+
+The weights of the norms of queries and keys: as many as a head has channels, D // heads, twice.
+
+The last block: the picture's stream is a common one, the words' is not. So of 2 layers streams all but one are common.
+"""
+
+MISTAKES = r"""
+matrix = D * D + D -> matrix = D * D
+    The biases of queries, keys, values and of the fourth matrix are missing.
+D * 6 * D + 6 * D + 4 * matrix -> D * 6 * D + 4 * matrix
+    The bias of the modulation is missing.
++ 8 * D * D + 5 * D -> + 8 * D * D
+    The biases of the MLP are missing: it has 4 D and D of them.
++ 8 * D * D + 5 * D -> + 8 * D * D + 8 * D
+    The MLP's second matrix has only D biases.
++ 8 * D * D + 5 * D -> + 2 * D * D + 2 * D
+    The MLP keeps its width in your count: it goes to 4 D and back.
++ 8 * D * D + 5 * D -> + 4 * D * D + 4 * D
+    You count the MLP's first matrix alone.
+D * 6 * D + 6 * D + 4 * matrix -> D * 6 * D + 6 * D + 3 * matrix
+    The fourth matrix, for what is read, is missing.
+D * 6 * D + 6 * D + 4 * matrix -> 4 * matrix
+    The modulation is missing.
+D * 6 * D + 6 * D + 4 * matrix -> D * 2 * D + 2 * D + 4 * matrix
+    The modulation makes six vectors in a common block, not two.
+norms = 2 * (D // heads) if qk_norm else 0 -> norms = 2 * D if qk_norm else 0
+    The norms' weights are those of one head, D // heads, not of all.
+norms = 2 * (D // heads) if qk_norm else 0 -> norms = D // heads if qk_norm else 0
+    Queries and keys have a norm each: you count one.
+norms = 2 * (D // heads) if qk_norm else 0 -> norms = 0
+    The norms of queries and keys are missing.
+norms = 2 * (D // heads) if qk_norm else 0 -> norms = 2 * (D // heads)
+    You count norms of queries and keys where there are none.
+if last_words: -> if False:
+    The words' stream of the last block is counted as a common one.
+return D * 2 * D + 2 * D + 3 * matrix + norms -> return D * 2 * D + 2 * D + 4 * matrix + norms
+    In the last block the words have no fourth matrix.
+return D * 2 * D + 2 * D + 3 * matrix + norms -> return D * 2 * D + 2 * D + 3 * matrix + norms + 8 * D * D + 5 * D
+    In the last block the words have no MLP.
+return D * 2 * D + 2 * D + 3 * matrix + norms -> return D * 6 * D + 6 * D + 3 * matrix + norms
+    In the last block the words' modulation makes two vectors, not six.
+return (2 * layers - 1) * one + stream_parameters(D, heads, qk_norm, last_words=True) -> return 2 * layers * one
+    The words' stream of the last block is smaller: you count it as a common one.
+return (2 * layers - 1) * one + stream_parameters(D, heads, qk_norm, last_words=True) -> return (layers - 1) * one + stream_parameters(D, heads, qk_norm, last_words=True)
+    Each block has two streams: you count one.
+return (2 * layers - 1) * one + stream_parameters(D, heads, qk_norm, last_words=True) -> return 2 * (layers - 1) * one + stream_parameters(D, heads, qk_norm, last_words=True)
+    The picture's stream of the last block is missing.
+return (2 * layers - 1) * one + stream_parameters(D, heads, qk_norm, last_words=True) -> return 2 * (layers - 1) * one + 2 * stream_parameters(D, heads, qk_norm, last_words=True)
+    In the last block only the words' stream is smaller: the picture's is a common one.
+"""
+
+RIGHT = r"""
+return D * 6 * D + 6 * D + 4 * matrix + norms + 8 * D * D + 5 * D -> return 18 * D * D + 15 * D + norms
+return D * 2 * D + 2 * D + 3 * matrix + norms -> return 5 * matrix + norms
+"""
+
+WRONG = r"""
+return (2 * layers - 1) * one + stream_parameters(D, heads, qk_norm, last_words=True) -> return (2 * layers - 1) * one + stream_parameters(D, heads, False, last_words=True)
+matrix = D * D + D -> matrix = D * D + 1
+"""
+
+EQUIVALENT = ""
