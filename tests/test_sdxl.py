@@ -383,7 +383,7 @@ REFUSED = {
     "transformer_layers has 3 entries, block_out_channels 2": {UNET: {LAYERS: [1, 2, 10]}},
     "addition_time_embed_dim and projection_class_embeddings_input_dim go together": {
         UNET: {"addition_time_embed_dim": None}},
-    "time_cond_proj_dim = 256, a UNet takes None only": {UNET: {"time_cond_proj_dim": 256}},
+    "got nothing for time_embedding.cond_proj.weight, expected .16, 256.": {UNET: {"time_cond_proj_dim": 256}},
     "latents_mean = .*, a VAE takes None only": {"vae/config.json": {"latents_mean": [0.0, 0, 0, 0]}},
 }  # fmt: skip
 
