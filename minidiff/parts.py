@@ -93,7 +93,7 @@ def from_diffusers(
 
 def to_diffusers(pipe, folder: Path) -> None:
     """A folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures as `pipe`."""
-    if getattr(pipe.unet.config, "addition_time_embed_dim", "no UNet") is not None:
+    if not isinstance(pipe.unet, UNet) or pipe.unet.config.addition_time_embed_dim is not None:
         kind = "SDXL" if isinstance(pipe.unet, UNet) else "SD 3 or FLUX"
         raise WeightsError(f"an {kind} pipeline is not written as a whole: take to_diffusers of its parts")
     pipe.vae.to_diffusers(folder / "vae")

@@ -405,11 +405,8 @@ def run_theirs(model, batch) -> list:
         return [q.mean, q.logvar, model.decode(batch["z"]).sample, model(batch["x"]).sample]
     if isinstance(model, AutoencoderTiny):
         return [model.decode(batch["z"]).sample]
-    (text, *rest), added, told = (
-        batch["context"] if isinstance(batch["context"], tuple) else [batch["context"]],
-        None,
-        None,
-    )
+    text, *rest = batch["context"] if isinstance(batch["context"], tuple) else [batch["context"]]
+    added = told = None
     if dim := getattr(model.config, "time_cond_proj_dim", None):
         told = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, rest.pop(), dim).to(batch["x"].dtype)
     if rest:

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="makes symbolic links, for which Windows wants rights"),
 ]
 ROOT = Path(__file__).resolve().parent.parent
-FORMS = {  # the cell without its minutes: one while another is replaced by it, two
+FORMS = {  # the cell without its minutes: one for all
     re.sub(r"lesson\(.*\)$", "", cell, flags=re.MULTILINE): (path.stem, cell)
     for path in sorted(ROOT.glob("notebooks/??_*.ipynb"), reverse=True)
     for cell in [nbformat.read(path, as_version=4).cells[1].source]
