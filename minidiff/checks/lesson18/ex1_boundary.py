@@ -30,7 +30,9 @@ def cases(g):
         whole(3, 2, 4, 4),
         whole(4, 5),
         whole(2, 3, 2, dtype=torch.float32),
-        Case("bounded", (answerer(g, torch.float64), torch.randn(3, 6, generator=g).double(), at_the_end, eps, sigma_d)),
+        Case(
+            "bounded", (answerer(g, torch.float64), torch.randn(3, 6, generator=g).double(), at_the_end, eps, sigma_d)
+        ),
     ]
 
 

@@ -11,13 +11,23 @@ LEARNS = ("embedded", "project")
 
 def cases(g):
     def vector(n, dim, dtype=torch.float64):
-        return Case("guidance_vector", (uniform(g, 0.2, 3.0, n, dtype=dtype) / (300 if dtype != torch.float64 else 1), dim))
+        return Case(
+            "guidance_vector", (uniform(g, 0.2, 3.0, n, dtype=dtype) / (300 if dtype != torch.float64 else 1), dim)
+        )
 
     def whole(n, C, dim, dtype=torch.float64):
         embedded, project = (torch.randn(size, generator=g, dtype=dtype) for size in ((n, C), (C, dim)))
         return Case("told", (embedded, uniform(g, 1.5, 9.0, n, dtype=dtype), project))
 
-    return [whole(3, 5, 8), whole(2, 4, 6), whole(4, 3, 7), vector(3, 8), vector(2, 9), vector(5, 4), vector(3, 6, torch.float32)]
+    return [
+        whole(3, 5, 8),
+        whole(2, 4, 6),
+        whole(4, 3, 7),
+        vector(3, 8),
+        vector(2, 9),
+        vector(5, 4),
+        vector(3, 6, torch.float32),
+    ]
 
 
 HINTS = """
