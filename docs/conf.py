@@ -103,6 +103,7 @@ def read_source(app, name, source):
                 title = re.match(r"# @title (.*)", "".join(cell["source"]))
                 about.setdefault("mystnb", {})["code_prompt_show"] = title[1] if title else nb_code_prompt_show
         link = f"This page is a notebook, {{download}}`{Path(name).name}.ipynb`. To run it, type `make lab`."
+        one_title(notebook["cells"])
         notebook["cells"].insert(1, {"cell_type": "markdown", "id": "link", "metadata": {}, "source": link})
         source[0] = json.dumps(notebook)
 
@@ -112,6 +113,19 @@ def tree():
     svg = Path(__file__).with_name("family.svg").read_text(encoding="utf-8")
     svg = re.sub(r'href="\.\./(notebooks/\w+)\.ipynb', r'href="\1.html', svg)
     return f'```{{raw}} html\n<div class="tree">{svg}</div>\n```'
+
+
+def one_title(cells):
+    """Parts that a lesson heads as it heads itself stand below its title, or the sidebar would have them as pages."""
+    deeper = code = False
+    for cell in cells[1:]:
+        lines = "".join(cell["source"]).split("\n") if cell["cell_type"] == "markdown" else []
+        for i, line in enumerate(lines):
+            code ^= line.startswith("```")
+            deeper |= line.startswith("# ") and not code
+            if deeper and not code and re.match(r"#+ ", line):
+                lines[i] = f"#{line}"
+        cell["source"] = "\n".join(lines) if lines else cell["source"]
 
 
 def dials(saved, alt):
