@@ -429,16 +429,8 @@ def rows():
 
 
 def table():
-    heads = (
-        "system",
-        "a toy of it, by lesson",
-        "draws",
-        "parameters",
-        "the real one's",
-        "trains, s",
-        "draws one, s",
-        "right",
-    )
+    heads = ["system", "a toy of it, by lesson", "pictures", "parameters", "the real one's"]
+    heads += ["trains, s", "draws one, s", "right"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in rows():
         system = SYSTEMS[row.system]
