@@ -74,12 +74,14 @@ SYSTEMS = {
 
 @dataclass(frozen=True)
 class Found:
-    """A number that a cell printed. lesson: if it is not the row's; source: it stands in the cell's code instead."""
+    """A number that a cell printed. lesson: if it is not the row's; source: it stands in the cell's code instead;
+    rate: it is how many a second."""
 
     cell: str
     pattern: str
     lesson: str = ""
     source: bool = False
+    rate: bool = False
 
 
 @dataclass(frozen=True)
@@ -405,7 +407,12 @@ def seconds(row, figure, unit, note):
         return f"{WHOLE} {two_digits(seconds_on_laptop(about))}"
     if isinstance(figure, str):
         return figure
-    found = total(row, figure) * unit * (1 if isinstance(figure, Card) else pace(row, figure))
+    found = 0.0
+    for each in figure if isinstance(figure, list) else [figure]:
+        number = look_up(row, each)[0]
+        found += (
+            number * unit if isinstance(each, Card) else (1 / number if each.rate else number) * unit * pace(row, each)
+        )
     return two_digits(found) + f" ({note})" * bool(note)
 
 
