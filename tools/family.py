@@ -409,10 +409,10 @@ def seconds(row, figure, unit, note):
         return figure
     found = 0.0
     for each in figure if isinstance(figure, list) else [figure]:
-        number = look_up(row, each)[0]
-        found += (
-            number * unit if isinstance(each, Card) else (1 / number if each.rate else number) * unit * pace(row, each)
-        )
+        number = look_up(row, each)[0] * unit
+        if isinstance(each, Found):
+            number = pace(row, each) * (1 / number if each.rate else number)
+        found += number
     return two_digits(found) + f" ({note})" * bool(note)
 
 
