@@ -463,9 +463,10 @@ def test_weights_stay_within_their_budget():
     from minidiff.train.__main__ import LIMITS
 
     sizes = {file.stem: file.stat().st_size / 2**20 for file in WEIGHTS.glob("*.safetensors")}
-    assert set(sizes) == {"vae", "clip", "unet", "judge", "ipadapter", *CONTROLS}
-    limits = LIMITS | dict.fromkeys(CONTROLS, LIMITS["controlnet"]) | {"ipadapter": LIMITS["ip_adapter"]}
-    assert all(size <= limits[name] for name, size in sizes.items()) and sum(sizes.values()) <= 50
+    assert set(sizes) == {"vae", "clip", "unet", "judge", "ipadapter", "student", *CONTROLS}
+    limits = LIMITS | dict.fromkeys(CONTROLS, LIMITS["controlnet"])
+    limits |= {"ipadapter": LIMITS["ip_adapter"], "student": LIMITS["consistency"]}
+    assert all(size <= limits[name] for name, size in sizes.items()) and sum(sizes.values()) <= 90
     for name in sizes:
         assert (WEIGHTS / f"{name}.json").exists(), "each file has its card"
 

@@ -34,7 +34,7 @@ class ConsistencyObjective(UNetObjective):
         self.average = dict(model.state_dict())
 
     def optimizers(self, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:
-        """AdamW alone: the model is to stay near the teacher, and Muon moves it further at each step."""
+        """AdamW for all: with the averaged target, of what was tried the better (docs/tried.md)."""
         return (torch.optim.AdamW(self.model.parameters(), lr, weight_decay=weight_decay),)
 
     def averaged(self, *inputs: Tensor) -> Tensor:
