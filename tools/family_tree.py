@@ -164,5 +164,6 @@ def tree(systems, address):
         lines.append(f'<rect class="{kind}" x="{x:g}" y="{y - 12 + 22 * i:g}" width="26" height="14" rx="3"/>')
         lines.append(f'<text class="key" x="{x + 36:g}" y="{y - 1 + 22 * i:g}">{said}</text>')
     lines.append(f'<path d="M{x:g} {y + 61:g}H{x + 26:g}" marker-end="url(#family-tip)"/>')
-    lines.append(f'<text class="key" x="{x + 36:g}" y="{y + 65:g}">the second builds on the first, or follows it</text>')
+    means = "the second builds on the first, or follows it"
+    lines.append(f'<text class="key" x="{x + 36:g}" y="{y + 65:g}">{means}</text>')
     return "\n".join([*lines, "</svg>", ""])
