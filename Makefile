@@ -72,7 +72,7 @@ checks: $(STAMP) ## try all that is known to be right or wrong on the checks of 
 
 notebooks: export MINIDIFF_SCALE = laptop
 notebooks: $(STAMP) ## run lessons and solutions whose code changed, at laptop scale; make the exercises
-	$(PY) tools/notebooks.py
+	$(PY) tools/notebooks.py; status=$$?; $(PY) tools/family.py && exit $$status
 
 slides: $(STAMP) ## write slides of every lesson to build/slides, or of some: LESSON="03 07"
 	$(PY) tools/slides.py $(LESSON)

@@ -62,6 +62,7 @@ html_copy_source = False
 html_static_path = ["site.css"]
 html_css_files = ["site.css", "play.css"]
 html_js_files = ["play.js"]
+TREE = re.compile(r"!\[[^]]*\]\(docs/family\.svg\)\n\n")  # shown at the top of the start page
 # The script of the widgets themselves, with what a notebook has saved in place of a model that Python answers.
 PLAY = """
 document.addEventListener("DOMContentLoaded", () => {
@@ -84,9 +85,11 @@ smartquotes_action = "D"  # a dash for --; quotes and dots stay as they are
 
 
 def read_source(app, name, source):
-    """The start page gets the sidebar; a notebook a link to itself, names for its pictures and its folded cells."""
+    """The start page gets the sidebar, and the family tree at its top, with links; a notebook a link to itself, names
+    for its pictures and its folded cells."""
     if name == root_doc:
-        source[0] += SIDEBAR
+        text, found = TREE.subn("", source[0])
+        source[0] = (text.replace("\n\n![", f"\n\n{tree()}\n\n![", 1) if found else text) + SIDEBAR
     elif Path(app.srcdir, f"{name}.ipynb").exists():
         notebook = json.loads(source[0])
         for cell in notebook["cells"]:
@@ -100,8 +103,29 @@ def read_source(app, name, source):
                 title = re.match(r"# @title (.*)", "".join(cell["source"]))
                 about.setdefault("mystnb", {})["code_prompt_show"] = title[1] if title else nb_code_prompt_show
         link = f"This page is a notebook, {{download}}`{Path(name).name}.ipynb`. To run it, type `make lab`."
+        one_title(notebook["cells"])
         notebook["cells"].insert(1, {"cell_type": "markdown", "id": "link", "metadata": {}, "source": link})
         source[0] = json.dumps(notebook)
+
+
+def tree():
+    """docs/family.svg as a part of the page: its links lead to pages of the site, its colours follow the theme."""
+    svg = Path(__file__).with_name("family.svg").read_text(encoding="utf-8")
+    svg = re.sub(r'href="\.\./(notebooks/\w+)\.ipynb', r'href="\1.html', svg)
+    return f'```{{raw}} html\n<div class="tree">{svg}</div>\n```'
+
+
+def one_title(cells):
+    """Parts that a lesson heads as it heads itself stand below its title, or the sidebar would have them as pages."""
+    deeper = code = False
+    for cell in cells[1:]:
+        lines = "".join(cell["source"]).split("\n") if cell["cell_type"] == "markdown" else []
+        for i, line in enumerate(lines):
+            code ^= line.startswith("```")
+            deeper |= line.startswith("# ") and not code
+            if deeper and not code and re.match(r"#+ ", line):
+                lines[i] = f"#{line}"
+        cell["source"] = "\n".join(lines) if lines else cell["source"]
 
 
 def dials(saved, alt):

@@ -265,3 +265,18 @@ def test_strip_writes_titles_above_and_labels_at_the_left():
 def test_strip_says_got_and_expected(arguments, message):
     with pytest.raises(ValueError, match=message):
         strip(*arguments)
+
+
+def test_before_they_run_it_says_how_long_each_will_take(tmp_path, monkeypatch, capsys):
+    """By its last run, at the pace of that and of now; one that was never run, by what it says of itself."""
+    notebooks = tool("notebooks")
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(notebooks, "pace", lambda: 2 * notebooks.LAPTOP_MS)
+    new = new_notebook(cells=[new_code_cell("from minidiff.lesson import lesson\nlesson(laptop=2.5, colab=5, gpu=1)")])
+    ran = new_notebook(metadata={"minidiff": {"seconds": 240, "call_ms": 4 * notebooks.LAPTOP_MS}})
+    for name, notebook in {"1.ipynb": new, "2.ipynb": ran, "3.ipynb": new_notebook()}.items():
+        nbformat.write(notebook, tmp_path / name)
+    notebooks.announce(sorted(tmp_path.glob("*.ipynb")))
+    first, *each = capsys.readouterr().out.splitlines()
+    assert first == "to run, at 300 ms for the U-Net: about 7 minutes in all"
+    assert [line.split() for line in each] == [[f"{m}", "min", f"{n}.ipynb"] for m, n in ((5.0, 1), (2.0, 2), (0.0, 3))]

@@ -63,6 +63,8 @@ def pages(site):
 
 def test_every_notebook_is_in_the_sidebar_and_can_be_downloaded(site, pages):
     assert [page for page in NOTEBOOKS if page not in pages["README.html"].links] == []
+    sidebar = re.findall(r'toctree-l1"><a [^>]*href="([^"]*)"', (site / "README.html").read_text(encoding="utf-8"))
+    assert [link for link in sidebar if "#" in link] == [], "parts of a page stand there as pages"
     for page in NOTEBOOKS:
         name = Path(page).with_suffix(".ipynb").name
         assert any(link.startswith("../_downloads/") and link.endswith(name) for link in pages[page].links), page
@@ -90,6 +92,17 @@ def test_links_lead_somewhere(site, pages):
                 if not (site / path).exists() or (target.fragment and known and unquote(target.fragment) not in known):
                     lost.append(f"{name}: {link}")
     assert lost == []
+
+
+def test_the_family_tree_opens_the_front_page_and_leads_to_every_lesson_in_it(site, pages):
+    """Before any picture; a box of it leads to the section of a lesson, where there is that lesson."""
+    text = (site / "README.html").read_text(encoding="utf-8")
+    tree = re.search(r'<svg [^>]*class="family".*?</svg>', text, re.DOTALL)
+    assert tree and tree.start() < text.index("<img", text.index("<article")) and text.count('class="family"') == 1
+    links, boxes = re.findall(r'<a href="([^"]*)"', tree[0]), re.findall(r"lesson (\d\d)</text>", tree[0])
+    there = [path.stem[:2] for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")]
+    assert sorted(link[10:12] for link in links) == sorted(number for number in boxes if number in there)
+    assert set(links) <= set(pages["README.html"].links), "and test_links_lead_somewhere has seen them"
 
 
 def test_nothing_is_loaded_from_the_network(pages):
@@ -138,6 +151,13 @@ SHOWN = """() => {
 }"""
 
 
+# Words of the family tree that do not fit into their box, whatever font there is.
+TORN = """() => [...document.querySelectorAll("svg.family a")].filter((e) => {
+    const box = e.querySelector("rect")?.getBoundingClientRect()
+    return box && [...e.querySelectorAll("text")].some((t) => t.getBoundingClientRect().width > box.width)
+}).map((e) => e.textContent)"""
+
+
 def formulas(name):
     """How many are written in the source of a page: what is between dollars, and no code."""
     path = (ROOT / name).with_suffix(".ipynb")
@@ -161,9 +181,9 @@ def test_figures_and_formulas_are_shown(site, browser, scheme):
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
-    pages = ["README", "docs/reference", "docs/equality", "docs/training", "docs/tried"]
+    pages = ["README", "docs/family", "docs/reference", "docs/equality", "docs/training", "docs/tried"]
     names = [*(f"{page}.html" for page in pages), *NOTEBOOKS]
-    for name in names if scheme == "light" else [*names[:3], NOTEBOOKS[-1]]:
+    for name in names if scheme == "light" else [*names[:4], NOTEBOOKS[-1]]:
         page.goto((site / name).as_uri())
         page.evaluate("() => window.MathJax && MathJax.startup.promise")
         page.evaluate("() => Promise.all([...document.images].map((e) => (e.loading = 'eager', e.decode())))")
@@ -174,6 +194,7 @@ def test_figures_and_formulas_are_shown(site, browser, scheme):
         for width in (800, 390, 1280):
             page.set_viewport_size({"width": width, "height": 720})
             assert not page.evaluate(SHOWN)["sideways"], (name, width)
+            assert page.evaluate(TORN) == [], (name, width)
         if name.startswith("notebooks/"):
             assert shown["pictures"] > 3 and shown["formulas"] > 3, (name, shown)
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
@@ -229,9 +250,16 @@ def test_dials_move_on_a_page_without_python(tmp_path, browser, monkeypatch):
         context.close()
 
 
-def test_search_finds_a_function(site, browser):
+@pytest.mark.parametrize(
+    ("word", "link", "page_of"),
+    [
+        ("zero_terminal_snr", "zero_terminal_snr", "reference.html#minidiff.schedule.zero_terminal_snr"),
+        ("unCLIP", "DALL-E", "notebooks/16_dalle.html"),
+    ],
+)
+def test_search_finds_a_function_and_a_lesson(site, browser, word, link, page_of):
     page = browser.new_page()
     page.set_default_timeout(1000 * TIMEOUT)
-    page.goto(f"{(site / 'search.html').as_uri()}?q=zero_terminal_snr")
-    page.get_by_role("link", name=re.compile("zero_terminal_snr")).first.wait_for()
-    assert "reference.html#minidiff.schedule.zero_terminal_snr" in page.content()
+    page.goto(f"{(site / 'search.html').as_uri()}?q={word}")
+    page.get_by_role("link", name=re.compile(link)).first.wait_for()
+    assert page_of in page.content()

@@ -463,9 +463,10 @@ def test_weights_stay_within_their_budget():
     from minidiff.train.__main__ import LIMITS
 
     sizes = {file.stem: file.stat().st_size / 2**20 for file in WEIGHTS.glob("*.safetensors")}
-    assert set(sizes) == {"vae", "clip", "unet", "judge", "ipadapter", *CONTROLS}
-    limits = LIMITS | dict.fromkeys(CONTROLS, LIMITS["controlnet"]) | {"ipadapter": LIMITS["ip_adapter"]}
-    assert all(size <= limits[name] for name, size in sizes.items()) and sum(sizes.values()) <= 50
+    assert set(sizes) == {"vae", "clip", "unet", "judge", "ipadapter", "student", *CONTROLS}
+    limits = LIMITS | dict.fromkeys(CONTROLS, LIMITS["controlnet"])
+    limits |= {"ipadapter": LIMITS["ip_adapter"], "student": LIMITS["consistency"]}
+    assert all(size <= limits[name] for name, size in sizes.items()) and sum(sizes.values()) <= 90
     for name in sizes:
         assert (WEIGHTS / f"{name}.json").exists(), "each file has its card"
 
@@ -538,6 +539,41 @@ def test_a_small_decoder_is_trained_from_the_command_line(tmp_path, monkeypatch)
     assert (tmp_path / "tinydecoder.safetensors").stat().st_size < 2**20
     decoder = load(TinyDecoder, tmp_path / "tinydecoder.safetensors")
     assert decoder(torch.zeros(2, 4, 3, 5)).shape == (2, 3, 24, 40)
+
+
+def test_a_few_step_student_learns_from_its_average_and_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    from minidiff.train.__main__ import main
+    from minidiff.train.consistency import ConsistencyObjective
+    from minidiff.unet import UNet
+
+    monkeypatch.setattr(ConsistencyObjective, "evaluate", Objective.evaluate)
+    command = ["consistency", "--batch", "2", "--scenes", "2", "--device", "cpu", "--warmup", "1", "--every", "1"]
+    given = []  # the averaged weights, as the loss saw them
+    loss = ConsistencyObjective.averaged
+    seen = lambda self, *inputs: given.append(self.average["conv_in.bias"].clone()) or loss(self, *inputs)  # noqa: E731
+    monkeypatch.setattr(ConsistencyObjective, "averaged", seen)
+    main([*command, "--steps", "3", "--out", str(tmp_path / "whole")])
+    first, *averages = given[1:]  # the first of all is the rehearsal's
+    assert torch.equal(first, load(UNet, WEIGHTS / "unet.safetensors").conv_in.bias)
+    assert len(averages) == 2 and not torch.equal(first, averages[0]) and not torch.equal(*averages)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(self, *inputs):
+        if len(given) == 7:
+            raise Stopped
+        return seen(self, *inputs)
+
+    given.clear()
+    given.extend([None] * 4)
+    monkeypatch.setattr(ConsistencyObjective, "averaged", stop)
+    with pytest.raises(Stopped):
+        main([*command, "--steps", "3", "--out", str(tmp_path / "parts")])
+    monkeypatch.setattr(ConsistencyObjective, "averaged", seen)
+    main([*command, "--steps", "3", "--out", str(tmp_path / "parts")])
+    whole, parts = (load(UNet, tmp_path / name / "unet.safetensors").state_dict() for name in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="forks, and counts cores")

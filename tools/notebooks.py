@@ -3,13 +3,17 @@
 python tools/notebooks.py            runs the notebooks of notebooks/ and solutions/ whose code, or a weight file that
                                      they read, changed since they were last run, records what that cost in
                                      notebooks/README.md and INSTRUCTORS.md, and writes exercises/ from solutions/, but
-                                     leaves those that somebody has begun to solve
+                                     leaves those that somebody has begun to solve. Before it begins it says how long
+                                     each will take
 python tools/notebooks.py 00 03      runs those whose name starts so, changed or not, and writes exercises/
 python tools/notebooks.py --no-run   runs none, and does the rest
 python tools/notebooks.py --check    changes nothing; names what would change; exit code 1 if any
 
 All but the last also write into every notebook what follows from its text, its tags and the repository's address,
 which pyproject.toml has: see settled.
+
+They run one after the other, although some would fit beside each other: what a lesson costs is recorded of a run that
+has the cores to itself, and two trainings on two cores took each other more time than they saved (docs/tried.md).
 """
 
 import ast
@@ -263,6 +267,23 @@ def run(path):
     print(f"{seconds:.0f} s, {cost['peak_mib']:,} MiB")
 
 
+def expected(notebook, call_ms):
+    """Seconds that it will take where the U-Net takes call_ms: by its last run, or by what its first cell says."""
+    about = notebook.metadata.get("minidiff", {})
+    said = re.search(r"\blesson\(laptop=([\d.]+)", "\n".join(cell.source for cell in notebook.cells))
+    laptop = seconds_on_laptop(about) if "seconds" in about else 60 * float(said[1]) if said else 0
+    return laptop * call_ms / LAPTOP_MS
+
+
+def announce(paths):
+    """Say how long each will take at the pace that this machine has now, at the scale of laptops; and all of them."""
+    call_ms = pace()
+    seconds = {path.relative_to(ROOT).as_posix(): expected(read(path), call_ms) for path in paths}
+    print(f"to run, at {call_ms:.0f} ms for the U-Net: about {sum(seconds.values()) / 60:.0f} minutes in all")
+    for name, each in seconds.items():
+        print(f"{each / 60:7.1f} min  {name}", flush=True)
+
+
 def seconds_on_laptop(about):
     """How long the run would have taken at LAPTOP_MS; as it was, if its machine's pace was not kept."""
     return about["seconds"] * LAPTOP_MS / about.get("call_ms", LAPTOP_MS)
@@ -344,10 +365,12 @@ def main(arguments):
     for path, notebook in unsettled(paths):
         write(notebook, path)
         print(path.relative_to(ROOT), "settled")
-    for path in paths if arguments != ["--no-run"] else []:
-        if path.name.startswith(tuple(arguments)) if arguments else is_stale(read(path)):
-            print(path.relative_to(ROOT), end=" ", flush=True)
-            run(path)
+    asked = [path for path in paths if (path.name.startswith(tuple(arguments)) if arguments else is_stale(read(path)))]
+    if asked := asked if arguments != ["--no-run"] else []:
+        announce(asked)
+    for path in asked:
+        print(path.relative_to(ROOT), end=" ", flush=True)
+        run(path)
     for path, text in tables(paths):
         path.write_text(text, encoding="utf-8")
     left = 0

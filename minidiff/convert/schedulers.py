@@ -123,32 +123,39 @@ def scheduler(config: dict | str | Path, steps: int, patches: int | None = None)
     ignores it, but whoever wrote it may have meant another picture. ValueError if `steps` is not from 1 to T.
     """
     name, option = scheduler_options(config)
-    T, spacing, zero = (option.get(o) for o in ("num_train_timesteps", "timestep_spacing", "rescale_betas_zero_snr"))
-    given, steps = steps, whole(steps)
+    T, given, steps = option["num_train_timesteps"], steps, whole(steps)
     if steps is None or not 1 <= steps <= T:
         raise ValueError(f"steps is {named(given)}, expected a whole number from 1 to {T}")
-
-    def refuse(key, why):
-        raise WeightsError(f"{key} of {name} is {option[key]!r}, with {steps} steps: {why}")
-
+    refuse = partial(_refuse, name, option, steps)
     clip = option["clip_sample_range"] if option.get("clip_sample") else math.inf
-
     if name == "FlowMatchEulerDiscreteScheduler":
-        schedule, prediction, shift = Flow(), FLOW, option["shift"]
-        last = shift / (T + shift - 1)  # which is shifted twice
-        if option["use_dynamic_shifting"]:
-            if patches is None:
-                expected = "expected patches=, how many the picture has, or False"
-                raise WeightsError(f"use_dynamic_shifting of {name} is True, {expected}")
-            few, many = option["base_image_seq_len"], option["max_image_seq_len"]
-            slope = (option["max_shift"] - option["base_shift"]) / (many - few)
-            shift, last = math.exp(option["base_shift"] + slope * (patches - few)), 1 / T
-        times = torch.linspace(1, 1 / steps if option["_even"] else last, steps, dtype=torch.float64)
-        times = nn.functional.pad(shift * times / (1 + (shift - 1) * times), (0, 1))
+        schedule = Flow()
         schedule.network_time = lambda t: torch.as_tensor(t, dtype=torch.float64) * T
-        return Process(schedule, prediction, euler, times, clip)
+        return Process(schedule, FLOW, euler, _flow_times(option, steps, patches), clip)
 
-    # In single precision, as theirs: its rounding shows in the states, most where alpha_bar is almost 1.
+    schedule, prediction, sample = _noise(name, option), PREDICTIONS[option["prediction_type"]], SCHEDULERS[name][0]
+    if name == "LCMScheduler":
+        sample, times = partial(consistency, scaling=option["timestep_scaling"]), _lcm_times(option, steps, refuse)
+    else:
+        times = _grid_times(name, option, steps, refuse)
+    _check_times(name, option, steps, times, refuse)
+    snr = schedule.snr(times)
+    if prediction is EPS and snr[0] == 0:
+        refuse("rescale_betas_zero_snr", "epsilon says nothing of x_0 where all is noise; theirs is not finite")
+    if not (snr.diff() > 0).all():
+        refuse("rescale_betas_zero_snr", "theirs ends at 2^-24, above the level before; take fewer steps")
+    if option.get("use_karras_sigmas"):
+        _spread(schedule, times, name == "DPMSolverMultistepScheduler", option["beta_schedule"], refuse)
+    return Process(schedule, prediction, sample, times, clip)
+
+
+def _refuse(name: str, option: dict, steps: int, key: str, why: str) -> None:
+    raise WeightsError(f"{key} of {name} is {option[key]!r}, with {steps} steps: {why}")
+
+
+def _noise(name: str, option: dict) -> Discrete:
+    """The schedule of its betas. In single precision, as theirs: its rounding shows, most where alpha_bar is near 1."""
+    T, zero = option["num_train_timesteps"], option.get("rescale_betas_zero_snr")
     try:
         betas = BETAS[option["beta_schedule"]](T, option["beta_start"], option["beta_end"]).float()
         if option["trained_betas"] is not None:
@@ -158,34 +165,61 @@ def scheduler(config: dict | str | Path, steps: int, patches: int | None = None)
         schedule = Discrete(zero_terminal_snr(betas) if zero else betas)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"the betas of {name} cannot be used: {error}") from error
-    prediction = PREDICTIONS[option["prediction_type"]]
     schedule.alpha_bar[1:] = (1 - schedule.betas.float()).cumprod(0)
     if zero and name not in ("DDPMScheduler", "DDIMScheduler", "LCMScheduler"):
         schedule.alpha_bar[-1] = 2**-24  # so that theirs can divide by alpha
+    return schedule
 
-    sample = SCHEDULERS[name][0]
-    if name == "LCMScheduler":  # some, evenly, of the times that it was distilled at
-        original = option["original_inference_steps"]
-        left = original - option["_skipped"]
-        if original > T or steps > left:
-            why = f"{left} times are left, expected {steps} to {T}; take fewer steps, or more strength"
-            refuse("original_inference_steps", why)
-        chosen = left - np.floor(np.linspace(0, left, steps, endpoint=False))
-        times = nn.functional.pad(torch.from_numpy(chosen) * (T // original), (0, 1))
-        sample = partial(consistency, scaling=option["timestep_scaling"])
-    else:
-        if spacing == "trailing" and math.ceil(T / (T / steps)) > steps:
-            refuse("timestep_spacing", "theirs rounds to a time too many; take another number of steps")
-        grid = {"trailing": trailing, "linspace": linspace, "leading": partial(leading, offset=option["steps_offset"])}
-        dpm = name == "DPMSolverMultistepScheduler"  # whose grid has one step more, the last of which it leaves out
-        points = steps + (dpm and spacing != "trailing")
-        if points > T - option["steps_offset"] * (spacing == "leading"):
-            refuse("timestep_spacing", f"its {points} times do not fit into {T}; take fewer steps")
-        times = grid[spacing](T, points)[: steps + 1]
-        if spacing == "linspace" and name not in _OVER_ALPHA:  # by numpy, so that ties between two times fall as theirs
-            times[:-1] = torch.from_numpy(np.linspace(0, T - 1, steps + dpm).round()[::-1][:steps] + 1)
-        times[-1] = 0 if option.get("set_alpha_to_one", True) else 1
 
+# ------------------------------------------------------------------------------------------ steps + 1 times
+
+
+def _flow_times(option: dict, steps: int, patches: int | None) -> Tensor:
+    """From 1 to 0, shifted towards noise: by `shift`, or by how many patches the picture has."""
+    T, shift = option["num_train_timesteps"], option["shift"]
+    last = shift / (T + shift - 1)  # which is shifted twice
+    if option["use_dynamic_shifting"]:
+        if patches is None:
+            expected = "expected patches=, how many the picture has, or False"
+            raise WeightsError(f"use_dynamic_shifting of FlowMatchEulerDiscreteScheduler is True, {expected}")
+        few, many = option["base_image_seq_len"], option["max_image_seq_len"]
+        slope = (option["max_shift"] - option["base_shift"]) / (many - few)
+        shift, last = math.exp(option["base_shift"] + slope * (patches - few)), 1 / T
+    times = torch.linspace(1, 1 / steps if option["_even"] else last, steps, dtype=torch.float64)
+    return nn.functional.pad(shift * times / (1 + (shift - 1) * times), (0, 1))
+
+
+def _lcm_times(option: dict, steps: int, refuse: Callable) -> Tensor:
+    """Some, evenly, of the times that an LCM was distilled at."""
+    T, original = option["num_train_timesteps"], option["original_inference_steps"]
+    left = original - option["_skipped"]
+    if original > T or steps > left:
+        why = f"{left} times are left, expected {steps} to {T}; take fewer steps, or more strength"
+        refuse("original_inference_steps", why)
+    chosen = left - np.floor(np.linspace(0, left, steps, endpoint=False))
+    return nn.functional.pad(torch.from_numpy(chosen) * (T // original), (0, 1))
+
+
+def _grid_times(name: str, option: dict, steps: int, refuse: Callable) -> Tensor:
+    """By `timestep_spacing`."""
+    T, spacing = option["num_train_timesteps"], option["timestep_spacing"]
+    if spacing == "trailing" and math.ceil(T / (T / steps)) > steps:
+        refuse("timestep_spacing", "theirs rounds to a time too many; take another number of steps")
+    grid = {"trailing": trailing, "linspace": linspace, "leading": partial(leading, offset=option["steps_offset"])}
+    dpm = name == "DPMSolverMultistepScheduler"  # whose grid has one step more, the last of which it leaves out
+    points = steps + (dpm and spacing != "trailing")
+    if points > T - option["steps_offset"] * (spacing == "leading"):
+        refuse("timestep_spacing", f"its {points} times do not fit into {T}; take fewer steps")
+    times = grid[spacing](T, points)[: steps + 1]
+    if spacing == "linspace" and name not in _OVER_ALPHA:  # by numpy, so that ties between two times fall as theirs
+        times[:-1] = torch.from_numpy(np.linspace(0, T - 1, steps + dpm).round()[::-1][:steps] + 1)
+    times[-1] = 0 if option.get("set_alpha_to_one", True) else 1
+    return times
+
+
+def _check_times(name: str, option: dict, steps: int, times: Tensor, refuse: Callable) -> None:
+    """Refuses times that leave the schedule, end twice at one, or between which theirs does not step."""
+    T = option["num_train_timesteps"]
     if times[0] > T or times[-2] < 1:
         refuse("steps_offset", f"its times leave 1 to {T}; take 0 or 1")
     jumps = -times[:-1].diff()
@@ -194,21 +228,34 @@ def scheduler(config: dict | str | Path, steps: int, patches: int | None = None)
         refuse("timestep_spacing", f'{why}; take "leading", or "trailing" with a divisor of {T}')
     if times[-2] == times[-1]:
         refuse("set_alpha_to_one", "its last step would be from time 1 to time 1; take steps_offset 1")
-    snr = schedule.snr(times)
-    if prediction is EPS and snr[0] == 0:
-        refuse("rescale_betas_zero_snr", "epsilon says nothing of x_0 where all is noise; theirs is not finite")
-    if not (snr.diff() > 0).all():
-        refuse("rescale_betas_zero_snr", "theirs ends at 2^-24, above the level before; take fewer steps")
 
-    if option.get("use_karras_sigmas"):
-        if (schedule.alpha_bar.diff() > 0).any():
-            refuse("use_karras_sigmas", "with rescale_betas_zero_snr theirs ends at 2^-24, above the level before")
-        if dpm and option["beta_schedule"] == "squaredcos_cap_v2":
-            refuse("use_karras_sigmas", 'by "squaredcos_cap_v2" rounding decides what the network is told; take False')
-        _spread(schedule, times, whole=dpm)
-        if dpm and steps > 1 and schedule.network_time(times[:2]).unique().numel() == 1:
-            refuse("use_karras_sigmas", "the first two times round to one, so that theirs skips a step; take fewer")
-    return Process(schedule, prediction, sample, times, clip)
+
+def _spread(schedule: Discrete, times: Tensor, dpm: bool, betas: str, refuse: Callable) -> None:
+    """Put all `times` but the last even in r^(1/7), r = sigma / alpha, over their own range; of DPM-Solver, over all r.
+
+    The network is told times even in log r between whole ones; of DPM-Solver, the nearest whole one.
+    """
+    if (schedule.alpha_bar.diff() > 0).any():
+        refuse("use_karras_sigmas", "with rescale_betas_zero_snr theirs ends at 2^-24, above the level before")
+    if dpm and betas == "squaredcos_cap_v2":
+        refuse("use_karras_sigmas", f'by "{betas}" rounding decides what the network is told; take False')
+    T = schedule.T
+    alpha, sigma = schedule(torch.arange(T + 1))
+    r = (sigma / alpha).numpy()
+    low, high = np.interp([1, T] if dpm else times[[-2, 0]], np.arange(T + 1), r)
+    times[:-1] = torch.from_numpy(np.interp(karras(low, high, len(times) - 1)[:-1], r, np.arange(T + 1)))
+
+    def network_time(t):
+        alpha, sigma = schedule(t)
+        told = np.interp((sigma / alpha).log(), np.log(r[1:]), np.arange(T))
+        return torch.as_tensor(told.round() if dpm else told)
+
+    schedule.network_time = network_time
+    if dpm and len(times) > 2 and schedule.network_time(times[:2]).unique().numel() == 1:
+        refuse("use_karras_sigmas", "the first two times round to one, so that theirs skips a step; take fewer")
+
+
+# ------------------------------------------------------------------------------------------ what else a config decides
 
 
 def init_noise_sigma(config: dict | str | Path, steps: int) -> float:
@@ -258,25 +305,6 @@ def ddim_config(schedule: Schedule, prediction: Prediction) -> dict:
         "steps_offset": 1,  # without effect here, but diffusers warns of any other
         "clip_sample": False,
     }
-
-
-def _spread(schedule: Discrete, times: Tensor, whole: bool) -> None:
-    """Put all `times` but the last even in r^(1/7), r = sigma / alpha, over their own range; if `whole`, over all r.
-
-    The network is told times even in log r between whole ones, or the nearest whole one.
-    """
-    T = schedule.T
-    alpha, sigma = schedule(torch.arange(T + 1))
-    r = (sigma / alpha).numpy()
-    low, high = np.interp([1, T] if whole else times[[-2, 0]], np.arange(T + 1), r)
-    times[:-1] = torch.from_numpy(np.interp(karras(low, high, len(times) - 1)[:-1], r, np.arange(T + 1)))
-
-    def network_time(t):
-        alpha, sigma = schedule(t)
-        told = np.interp((sigma / alpha).log(), np.log(r[1:]), np.arange(T))
-        return torch.as_tensor(told.round() if whole else told)
-
-    schedule.network_time = network_time
 
 
 def scheduler_options(config: dict | str | Path) -> tuple[str, dict]:

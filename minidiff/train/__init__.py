@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from minidiff.pipeline import find_device
 from minidiff.precision import autocast, has_bfloat16, memory_format
+from minidiff.train import muon
 from minidiff.train.run import Run
 
 
@@ -51,14 +52,22 @@ class Step:
 
 
 class Objective(nn.Module):
-    """What is learned from what. Only `model` learns; `forward` is the loss; `evaluate` measures it."""
+    """What is learned from what. Only `model` learns; `forward` is the loss; `evaluate` measures it.
+
+    In `average` the loop keeps the model's averaged weights, by name, for a loss that looks at them.
+    """
 
     model: nn.Module
+    average: dict[str, Tensor]
 
     @property
     def result(self) -> nn.Module:
         """What is written to the folder: the model, or the part of it that is wanted."""
         return self.model
+
+    def optimizers(self, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:
+        """What moves the model's weights, at the rate `lr` at first."""
+        return muon.optimizers(self.model, lr, weight_decay)
 
     def prepare(self) -> None:
         """What is made once, before the first step; the main process does it first, so that others find it made."""
@@ -146,7 +155,7 @@ class Stopwatch:
 def training_loop(
     objective: Objective, settings: Settings, accelerator: Accelerator, folder: Path | None = None, **card
 ) -> Iterator[Step]:
-    """Muon for the matrices, AdamW for the rest: `muon.optimizers`. Yields each step, until `settings.steps`.
+    """Takes a step for each batch, by the objective's own optimisers. Yields each step, until `settings.steps`.
 
     With a folder it writes there, every `settings.every` steps and at the end: the averaged weights and, as JSON beside
     them, `card` with settings, loss curve, measures, and steps and minutes, to which those of card["before"] are added;
@@ -169,6 +178,7 @@ def training_loop(
     objective.model.train()
     run = Run(objective, settings, folder, card)
     run.restore()
+    objective.average = run.average
     wrapped, *optimizers = accelerator.prepare(objective, *run.optimizers)
 
     # Samples, for each part of each step that is left

@@ -43,7 +43,7 @@ DEFAULTS = {
     "clip": Settings(steps=3000, batch=128, lr=1e-3, weight_decay=0.1),
     "judge": Settings(steps=6000, batch=64, lr=2e-3),
     "unet": Settings(steps=40000, batch=64, lr=1e-3),
-    "consistency": Settings(steps=2000, batch=24, lr=3e-4),
+    "consistency": Settings(steps=800, batch=24, lr=3e-4, warmup=20, ema=0.95, every=100),
     "decoder": Settings(steps=4000, batch=32, lr=2e-3),
     "controlnet": Settings(steps=4000, batch=32, lr=1e-3),
     "ip_adapter": Settings(steps=4000, batch=32, lr=1e-3),

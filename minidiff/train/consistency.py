@@ -3,6 +3,7 @@
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.func import functional_call
 
 from minidiff import judge, show
 from minidiff.data import EVAL_SEED
@@ -19,9 +20,9 @@ class ConsistencyObjective(UNetObjective):
     """Few-step drawing: |f(x_t, t) - f(x_s, s)|, s the time after t in `grid`, x_s where the guided teacher's DDIM
     leads from x_t; f is the U-Net's guess of x_0. Song et al. 2023 (arXiv:2303.01469) eq. 7.
 
-    The model begins as the teacher, without whose guidance it learns to do: one call a step. As Song and Dhariwal 2023
-    (arXiv:2310.14189) found best, the target f(x_s, s) is the model's own, without gradient and average, and the
-    distance is pseudo-Huber, sqrt(|d|^2 + c^2) - c with c = 0.00054 sqrt(D) of D numbers.
+    The model begins as the teacher, without whose guidance it learns to do: one call a step. The target f(x_s, s) is
+    that of the averaged weights, their eq. 8. The distance is pseudo-Huber, sqrt(|d|^2 + c^2) - c with c = 0.00054
+    sqrt(D) of D numbers, as Song and Dhariwal 2023 (arXiv:2310.14189) found best.
     """
 
     empty = 0.0
@@ -30,6 +31,15 @@ class ConsistencyObjective(UNetObjective):
         super().__init__(model, *args, **kwargs)
         self.teacher, self.guidance = teacher.requires_grad_(False), guidance
         self.grid = trailing(SCHEDULE.T, grid)
+        self.average = dict(model.state_dict())
+
+    def optimizers(self, lr: float, weight_decay: float) -> tuple[torch.optim.Optimizer, ...]:
+        """AdamW for all: with the averaged target, of what was tried the better (docs/tried.md)."""
+        return (torch.optim.AdamW(self.model.parameters(), lr, weight_decay=weight_decay),)
+
+    def averaged(self, *inputs: Tensor) -> Tensor:
+        """What the model answers with its averaged weights."""
+        return functional_call(self.model, self.average, inputs)
 
     def forward(self, generator: list[torch.Generator], x0: Tensor, ids: Tensor) -> Tensor:
         i = torch.cat([torch.randint(len(self.grid) - 1, (1,), generator=g, device=x0.device) for g in generator]).cpu()
@@ -40,7 +50,7 @@ class ConsistencyObjective(UNetObjective):
             guess = cfg(denoiser(self.teacher, SCHEDULE, V), cond, uncond, self.guidance)(x_t, t)
             (alpha, sigma), (alpha_s, sigma_s) = ([per_sample(a, x0) for a in SCHEDULE(time)] for time in (t, s))
             x_s = alpha_s * guess + sigma_s * (x_t - alpha * guess) / sigma
-            target = denoiser(self.model, SCHEDULE, V)(x_s, s, cond)
+            target = denoiser(self.averaged, SCHEDULE, V)(x_s, s, cond)
         apart = (denoiser(self.model, SCHEDULE, V)(x_t, t, cond) - target).flatten(1)
         c = 0.00054 * apart.shape[1] ** 0.5
         return ((apart.square().sum(1) + c * c).sqrt() - c).mean()

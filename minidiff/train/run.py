@@ -17,7 +17,6 @@ from torch import Tensor
 
 from minidiff.convert import WeightsError, save
 from minidiff.convert.files import replacing
-from minidiff.train.muon import optimizers
 
 if TYPE_CHECKING:
     from minidiff.train import Objective, Settings
@@ -53,7 +52,7 @@ class Run:
         self.objective, self.settings, self.folder, self.card = objective, settings, folder, card
         self.model = objective.model
         self.average = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-        self.optimizers = optimizers(self.model, settings.lr, settings.weight_decay)
+        self.optimizers = objective.optimizers(settings.lr, settings.weight_decay)
         self.losses: list[float] = []
         self.seconds = 0.0
         self.mark: str | None = None  # of the checkpoint in the folder that this run read or wrote
@@ -137,14 +136,13 @@ class Run:
         self.model.load_state_dict({name: state[f"model.{name}"] for name in self.average})
         for name, tensor in self.average.items():
             tensor.copy_(state[f"average.{name}"])
-        muon, adamw = self.optimizers
+        learns = {p: each for each in self.optimizers for group in each.param_groups for p in group["params"]}
         for key, value in state.items():
             kind, _, rest = key.partition(".")
             if kind == "optimizer":
                 name, what = rest.rsplit(".", 1)
                 parameter = self.model.get_parameter(name)
-                optimizer = muon if what == "momentum" else adamw
-                optimizer.state[parameter][what] = value if what == "step" else value.to(parameter.device)
+                learns[parameter].state[parameter][what] = value if what == "step" else value.to(parameter.device)
         self.losses, self.seconds, self.mark = state["losses"].tolist(), about["seconds"], about["mark"]
 
     def curve(self, points: int = 100) -> list[tuple[int, float]]:
@@ -172,10 +170,9 @@ class Run:
         """Everything that is needed to go on, by name."""
         state = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         state |= {f"average.{name}": tensor for name, tensor in self.average.items()}
-        muon, adamw = self.optimizers
+        kept = {parameter: values for each in self.optimizers for parameter, values in each.state.items()}
         for name, parameter in self.model.named_parameters():
-            values = muon.state.get(parameter) or adamw.state[parameter]
-            state |= {f"optimizer.{name}.{key}": value for key, value in values.items()}
+            state |= {f"optimizer.{name}.{key}": value for key, value in kept.get(parameter, {}).items()}
         state = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
         return state | {"losses": torch.tensor(self.losses)}
 

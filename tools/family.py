@@ -1,0 +1,503 @@
+"""The family as one table and one picture, from what the executed lessons printed and what the cards of weights say.
+
+python tools/family.py           writes the table into README.md, where each figure stands into docs/family.md, and the
+                                 tree, docs/family.svg
+python tools/family.py --check   changes nothing; names what would change; exit code 1 if any
+
+Nothing is computed anew. A figure is what a pattern finds in the saved output of one cell, or an entry of a card; a
+pattern that finds nothing, or two things, is an error that names row, cell and pattern. A system whose lesson is not
+there has no row, and its box no link.
+
+A new row: one in ROWS, of a system in SYSTEMS. `Found` names a cell by its id and has a pattern with one group. A new
+system's box and its arrows: family_tree.py.
+"""
+
+import json
+import re
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from minidiff.judge import interval
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # for the tests, which load this file by its path
+from family_tree import tree  # noqa: E402
+
+from notebooks import ROOT, WEIGHTS, read, seconds_on_laptop  # noqa: E402
+
+TABLE = re.compile(r"(<!-- family -->\n).*(<!-- end -->)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class System:
+    """year: when it was first made public. lesson: where it is built. closed: its weights are not published."""
+
+    year: int
+    lesson: str
+    paper: str = ""  # at arxiv.org, or a whole address
+    closed: bool = False
+
+
+SYSTEMS = {
+    "Diffusion": System(2015, "01", "1503.03585"),
+    "NCSN": System(2019, "13", "1907.05600"),
+    "DDPM": System(2020, "02", "2006.11239"),
+    "DDIM": System(2020, "07", "2010.02502"),
+    "Score SDEs": System(2020, "13", "2011.13456"),
+    "CLIP": System(2021, "04", "2103.00020"),
+    "DALL-E 1": System(2021, "16", "2102.12092", closed=True),
+    "Guidance": System(2021, "06", "2207.12598"),
+    "Latent diffusion": System(2021, "08", "2112.10752"),
+    "DALL-E 2": System(2022, "16", "2204.06125", closed=True),
+    "Imagen": System(2022, "14", "2205.11487", closed=True),
+    "Midjourney": System(2022, "14", closed=True),
+    "SD 1.5": System(2022, "11", "2112.10752"),
+    "DreamFusion": System(2022, "17", "2209.14988"),
+    "Flow matching": System(2022, "13", "2210.02747"),
+    "Magic3D": System(2022, "17", "2211.10440"),
+    "SD 2.1": System(2022, "14", "2112.10752"),
+    "DiT": System(2022, "15", "2212.09748"),
+    "LoRA": System(2021, "12", "2106.09685"),
+    "ControlNet": System(2023, "10", "2302.05543"),
+    "Firefly": System(2023, "14", closed=True),
+    "Consistency": System(2023, "18", "2303.01469"),
+    "SDXL": System(2023, "14", "2307.01952"),
+    "IP-Adapter": System(2023, "12", "2308.06721"),
+    "DALL-E 3": System(2023, "15", "https://cdn.openai.com/papers/dall-e-3.pdf", closed=True),
+    "LCM": System(2023, "18", "2310.04378"),
+    "StreamDiffusion": System(2023, "18", "2312.12491"),
+    "SD 3": System(2024, "15", "2403.03206"),
+    "FLUX.1": System(2024, "15"),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A number that a cell printed. lesson: if it is not the row's; source: it stands in the cell's code instead;
+    rate: it is how many a second."""
+
+    cell: str
+    pattern: str
+    lesson: str = ""
+    source: bool = False
+    rate: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """An entry of a card in minidiff/weights: "unet measures right"."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Right:
+    """Which share of n pictures shows `what` was asked for, as the judge sees it."""
+
+    what: str
+    share: Found | Card
+    n: Found | int
+    more: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system's toy: where it is trained (a heading of its lesson), what it is, which pictures it draws, its figures.
+
+    A figure is a Found, a Card, a list of those, which are added, or words: why there is none. Seconds are as printed,
+    and written at a laptop's pace; but for those of a card, whose machines' pace was not kept. Notes go behind.
+    """
+
+    system: str
+    section: str
+    toy: str
+    pictures: str
+    size: object
+    real: object  # parameters of the real one
+    train: object
+    draw: object
+    right: Right | str
+    units: tuple = (1, 1)  # seconds in what is printed of training and of drawing
+    real_note: str = ""
+    train_note: str = ""
+    draw_note: str = ""
+
+
+FULL, SMALL, EIGHT = "128 objects, all styles", "16 objects, plain", "8 objects, plain"
+WHOLE = "less than"  # of training: no cell prints it, but it is a part of what all cells of the lesson take
+ASKED = Found("cell-03", r'"laptop": \(768, 200, 250, 32, (\d+), ', source=True)  # lesson 16's captions
+
+ROWS = [
+    Row(
+        "DDPM",
+        "Training",
+        "a U-Net on pixels",
+        "faces, 32 pixels",
+        size=Found("cell-20", r"^([\d,]+) parameters"),
+        real=Found("cell-64", r"^DDPM, CIFAR-10: +([\d,]+)", "13"),
+        train=Found("cell-25", r"^400 steps in (\d+) s"),
+        draw="not timed",
+        right="draws no captions",
+    ),
+    Row(
+        "DDIM",
+        "Measured: error against calls",
+        "a sampler of the shipped model",
+        FULL,
+        size="a sampler",
+        real="a sampler",
+        train="nothing to train",
+        draw=Found("cell-47", r"^U-Net +[\d,]+ +[\d.]+ +25 +([\d.]+)", "11"),
+        right=Right(
+            "object",
+            Found("cell-59", r"^DDIM +5 calls: right object in +(\d+)%"),
+            Found("cell-59", r"^DDIM .* of (\d+) pictures"),
+        ),
+        units=(1, 5 / 1000),
+        draw_note="5 calls",
+    ),
+    Row(
+        "Score SDEs",
+        "One regression",
+        "a little network, trained in four languages",
+        "points of a plane",
+        size=Found("cell-64", r"^this lesson's network: +([\d,]+)"),
+        real="a theory",
+        train=WHOLE,
+        draw="2-D only",
+        right="2-D only",
+    ),
+    Row(
+        "Flow matching",
+        "Straight lines that are not straight",
+        "the same network, and its reflow",
+        "points of a plane",
+        size=Found("cell-64", r"^this lesson's network: +([\d,]+)"),
+        real="a method",
+        train=WHOLE,
+        draw="2-D only",
+        right="2-D only",
+    ),
+    Row(
+        "Latent diffusion",
+        "Your model learns",
+        "a U-Net on latents",
+        SMALL,
+        size=Found("cell-07", r"^([\d,]+) parameters"),
+        real="not counted",
+        train=Found("cell-40", r"^640 steps of 32 in ([\d.]+) min"),
+        draw="not timed",
+        right=Right(
+            "object and place",
+            Found("cell-48", r"^seen combinations.* both +(\d+)%"),
+            Found("cell-48", r"^seen combinations, (\d+) pictures"),
+        ),
+        units=(60, 1),
+    ),
+    Row(
+        "SD 1.5",
+        "Where the parameters and the seconds are",
+        "the shipped model",
+        FULL,
+        size=Found("cell-47", r"^U-Net +([\d,]+)"),
+        real=Found("cell-57", r"^U-Net +([\d,]+)"),
+        train=Card("unet minutes"),
+        draw=Found("cell-47", r"^all +[\d,]+ +([\d.]+)"),
+        right=Right("all", Card("unet measures right"), 64),
+        units=(60, 1),
+        train_note="several machines",
+        draw_note="25 steps",
+    ),
+    Row(
+        "LoRA",
+        "Training it",
+        "ten pictures of a koala",
+        FULL,
+        size=Found("cell-15", r"^rank +4: \d+ weights, +([\d,]+) numbers"),
+        real=Found("cell-57", r"^LoRA of rank 4, attention +[\d,]+ +([\d,]+)"),
+        real_note="attention alone",
+        train=WHOLE,
+        draw="as the model",
+        right=Right(
+            "old objects",
+            Found("cell-24", r"^ten pictures +\d+% +[\d.]+ +(\d+)%"),
+            Found("cell-05", r'"laptop": \(70, 4, 60, 256, (\d+)\)', source=True),
+            "the judge knows no koala",
+        ),
+    ),
+    Row(
+        "IP-Adapter",
+        "A picture as a prompt: IP-Adapter",
+        "the shipped one, a picture its only prompt",
+        FULL,
+        size=Found("cell-57", r"^an IP-Adapter +([\d,]+)"),
+        real=Found("cell-57", r"^an IP-Adapter +[\d,]+ +([\d,]+)"),
+        train=Card("ipadapter minutes"),
+        draw="not timed",
+        right=Right("objects", Card("ipadapter measures objects"), 64),
+        units=(60, 1),
+        train_note="one core",
+    ),
+    Row(
+        "ControlNet",
+        "Train it",
+        "line art beside the shipped model",
+        FULL,
+        size=[
+            Found("cell-25", r"^its way down, copied +([\d,]+)"),
+            Found("cell-25", r"^hint network +([\d,]+)"),
+            Found("cell-25", r"^exits, all zeros +([\d,]+)"),
+        ],
+        real="not counted",
+        train=WHOLE,
+        draw="not timed",
+        right=Right(
+            "all",
+            Found("cell-41", r"^lines, yours +[\d.]+ +\d+% +(\d+)%"),
+            Found("cell-41", r"^(\d+) pictures  "),
+        ),
+    ),
+    Row(
+        "SD 3",
+        "A small world, and the rule",
+        "an MMDiT by flow matching",
+        EIGHT,
+        size=Found("cell-31", r"^MMDiT: ([\d,]+) parameters"),
+        real=Found("cell-62", r"^SD 3 medium +([\d,]+)"),
+        train=Found("cell-31", r"^MMDiT: .* steps in (\d+) s"),
+        draw="not timed",
+        right=Right(
+            "object",
+            Found("cell-33", r"^MMDiT, longer .* object +(\d+)%"),
+            Found("cell-33", r"^share of (\d+) pictures"),
+        ),
+    ),
+    Row(
+        "FLUX.1",
+        "Positions that turn",
+        "its parts, equal to diffusers",
+        "nothing",
+        size="not trained",
+        real=Found("cell-62", r"^FLUX.1 dev +([\d,]+)"),
+        train="not trained",
+        draw="not trained",
+        right="not trained",
+    ),
+    Row(
+        "DALL-E 1",
+        "Learning to write",
+        "a dictionary and a writer, best of 8 by CLIP",
+        EIGHT,
+        size=[
+            Found("cell-14", r"^([\d,]+) parameters"),
+            Found("cell-26", r"^([\d,]+) parameters"),
+        ],
+        real=Found("cell-82", r"^DALL-E 1's sizes in Writer: +([\d,]+)"),
+        train=Found("cell-69", r"^(\d+) s of training each"),
+        draw=Found("cell-66", r"^a written candidate, ranked +(\d+) ms"),
+        right=Right("object and ground", Found("cell-69", r"^writer, best of 8 +(\d+)%"), [ASKED, ASKED]),
+        units=(1, 8 / 1000),
+    ),
+    Row(
+        "DALL-E 2",
+        "The decoder",
+        "a prior and a decoder of CLIP's embeddings",
+        EIGHT,
+        size=[
+            Found("cell-46", r"^([\d,]+) parameters"),
+            Found("cell-51", r"^([\d,]+) parameters"),
+        ],
+        real=Found("cell-82", r"^Karlo's prior: +([\d,]+)"),
+        real_note="Karlo's prior",
+        train=Found("cell-69", r"^(\d+) s of training each"),
+        draw=Found("cell-66", r"^unCLIP +(\d+) ms"),
+        right=Right("object and ground", Found("cell-69", r"^unCLIP +(\d+)%"), [ASKED, ASKED]),
+        units=(1, 1 / 1000),
+    ),
+    Row(
+        "DALL-E 3",
+        "What DALL-E 3 tells",
+        "a U-Net, captions rewritten by CLIP",
+        EIGHT,
+        size=Found("cell-39", r"^U-Net, rewritten captions: ([\d,]+)"),
+        real="not published",
+        train=Found("cell-39", r"^U-Net, rewritten captions: .* steps in (\d+) s"),
+        draw="not timed",
+        right=Right(
+            "object",
+            Found("cell-39", r"^guidance 3 +rewritten +object +(\d+)%"),
+            Found("cell-33", r"^share of (\d+) pictures"),
+        ),
+    ),
+    *(
+        Row(name, "", "what is known of it", "nothing here", *["closed"] * 5)  # lesson 14 says what is known
+        for name in ("Midjourney", "Firefly")
+    ),
+]
+
+
+@cache
+def lesson(number):
+    """(path, notebook) of a lesson, or None where it is not there, or was not run."""
+    paths = sorted((ROOT / "notebooks").glob(f"{number}_*.ipynb"))
+    if not paths or "executed" not in (notebook := read(paths[0])).metadata.get("minidiff", {}):
+        return None
+    return paths[0], notebook
+
+
+def link(number, section, base):
+    """Where a section of a lesson is, as seen from base."""
+    path, notebook = lesson(number)
+    headings = re.findall(r"^#+ (.+)", "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown"), re.M)
+    if section and section not in headings:
+        raise SystemExit(f"{path.name} has no heading {section!r}")
+    slug = re.sub(r"[^\w -]", "", section.lower()).replace(" ", "-")
+    return f"{base}notebooks/{path.name}" + f"#{slug}" * bool(slug)
+
+
+def look_up(row, figure):
+    """(number, where it stands, the line it stands in) of a Found or Card."""
+    if isinstance(figure, Card):
+        name, *keys = figure.path.split()
+        value = json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8"))
+        for key in keys:
+            value = value[key]
+        return value, f"`minidiff/weights/{name}.json`", f"{' '.join(keys)} {value}"
+    number = figure.lesson or SYSTEMS[row.system].lesson
+    path, notebook = lesson(number) or (None, None)
+    cell = next((cell for cell in notebook.cells if cell.id == figure.cell), None) if path else None
+    text = "" if cell is None else cell.source if figure.source else printed(cell)
+    found = list(re.finditer(figure.pattern, text, re.MULTILINE))
+    if len(found) != 1:
+        place = f"lesson {number}, {figure.cell}"
+        raise SystemExit(f"{row.system}: {len(found)} times, not once, in {place}: {figure.pattern}")
+    line = text[text.rfind("\n", 0, found[0].start()) + 1 :].split("\n")[0]
+    return float(found[0][1].replace(",", "")), f"lesson {number}, {figure.cell}", " ".join(line.split())
+
+
+def printed(cell):
+    """What a cell printed; what one call printed in parts is one text."""
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
+def pace(row, figure):
+    """By what seconds that a lesson printed are multiplied, to be those of a laptop."""
+    about = lesson(figure.lesson or SYSTEMS[row.system].lesson)[1].metadata.minidiff
+    return seconds_on_laptop(about) / about["seconds"]
+
+
+def total(row, figure):
+    figures = figure if isinstance(figure, list) else [figure]
+    return sum(look_up(row, each)[0] if not isinstance(each, int) else each for each in figures)
+
+
+def size(row, figure, note=""):
+    if isinstance(figure, str):
+        return figure
+    number = total(row, figure)
+    unit, letter = next((unit, letter) for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if number >= unit)
+    return f"{float(f'{number / unit:.3g}'):g} {letter}" + f" ({note})" * bool(note)
+
+
+def seconds(row, figure, unit, note):
+    """As words: two digits, and what belongs to them."""
+    if figure == WHOLE:
+        about = lesson(SYSTEMS[row.system].lesson)[1].metadata.minidiff
+        return f"{WHOLE} {two_digits(seconds_on_laptop(about))}"
+    if isinstance(figure, str):
+        return figure
+    found = 0.0
+    for each in figure if isinstance(figure, list) else [figure]:
+        number = look_up(row, each)[0] * unit
+        if isinstance(each, Found):
+            number = pace(row, each) * (1 / number if each.rate else number)
+        found += number
+    return two_digits(found) + f" ({note})" * bool(note)
+
+
+def two_digits(number):
+    return f"{float(f'{number:.2g}'):,g}"
+
+
+def right(row):
+    if isinstance(row.right, str):
+        return row.right
+    share, n = total(row, row.right.share), int(total(row, row.right.n))
+    share = round((share if share <= 1 and isinstance(row.right.share, Card) else share / 100) * n) / n  # a whole count
+    low, high = interval(share, n)
+    words = f"{row.right.what} {100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f}) of {n}"
+    return words + f"; {row.right.more}" * bool(row.right.more)
+
+
+def rows():
+    """Those whose lesson is there."""
+    return [row for row in ROWS if lesson(SYSTEMS[row.system].lesson)]
+
+
+def table():
+    heads = ["system", "a toy of it, by lesson", "pictures", "parameters", "the real one's"]
+    heads += ["trains, s", "draws one, s", "right"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for row in rows():
+        system = SYSTEMS[row.system]
+        paper = system.paper if system.paper.startswith("http") else f"https://arxiv.org/abs/{system.paper}"
+        name = f"[{row.system}]({paper})" if system.paper else row.system
+        where = f"[{system.lesson}]({link(system.lesson, row.section, '')}): {row.toy}"
+        cells = [
+            f"{name}, {system.year}",
+            where,
+            row.pictures,
+            size(row, row.size),
+            size(row, row.real, row.real_note),
+            seconds(row, row.train, row.units[0], row.train_note),
+            seconds(row, row.draw, row.units[1], row.draw_note),
+            right(row),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def sources():
+    """A row for each figure: where it stands, and the line."""
+    lines = ["| system | figure | stands in | as |", "|---|---|---|---|"]
+    for row in rows():
+        figures = {"parameters": row.size, "the real one's": row.real, "trains": row.train, "draws one": row.draw}
+        if isinstance(row.right, Right):
+            figures |= {"right": row.right.share, "pictures": row.right.n}
+        for name, figure in figures.items():
+            for each in dict.fromkeys(figure if isinstance(figure, list) else [figure]):
+                if isinstance(each, Found | Card):
+                    _, where, line = look_up(row, each)
+                    lines.append(f"| {row.system} | {name} | {where} | `{line.replace('|', '')}` |")
+    return lines
+
+
+def address(name):
+    """Where the box of a system leads, as seen from docs/; None while its lesson is not there."""
+    number, section = SYSTEMS[name].lesson, next((row.section for row in ROWS if row.system == name), "")
+    return link(number, section, "../") if lesson(number) else None
+
+
+def pages():
+    """Pairs of a file's path and the text that belongs into it."""
+    for name, made in {"README.md": table, "docs/family.md": sources}.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        if len(TABLE.findall(text)) != 1:
+            raise SystemExit(f"{name}: no place for a table, between <!-- family --> and <!-- end -->")
+        lines = "\n".join([*made(), ""])
+        yield ROOT / name, TABLE.sub(lambda place: place[1] + lines + place[2], text)  # noqa: B023
+    yield ROOT / "docs" / "family.svg", tree(SYSTEMS, address)
+
+
+def main(arguments):
+    changed = [(path, text) for path, text in pages() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path, text in changed:
+        print(path.relative_to(ROOT), "is not what the lessons print" if arguments == ["--check"] else "written")
+        if arguments != ["--check"]:
+            path.write_text(text, encoding="utf-8")
+    return bool(changed) and arguments == ["--check"]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
