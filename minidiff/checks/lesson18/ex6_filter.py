@@ -9,7 +9,7 @@ from minidiff.checks.parts import whole
 from minidiff.checks.solution import Solution
 
 STILL = 0.9
-KIND = "True or False is asked for, a bool: end with bool()."
+KIND = "True or False is asked for, a bool of Python's: torch's answer has to be made one at the end."
 NEVER = "You skip nothing, so nothing is saved."
 ALWAYS = "You skip every frame, so the picture never changes."
 MOVED = "Frames are skipped though the disc has moved. Where in the frame would that be seen, and what hides it in a number for the whole frame?"
