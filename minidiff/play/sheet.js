@@ -1,6 +1,7 @@
 // A sheet to draw on, with its tools: what sketchpad.js and studio.js put on a page. See sketchpad.py.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], " ": [0, 0] };
+const SOON = 50; // milliseconds between two things that are said of what moves
 const FINE = 4; // pixels of the page's sheet for one of the picture, so that strokes are smooth
 
 function make(tag, properties, ...children) {
@@ -33,6 +34,21 @@ function stripes(pen) {
   return pen.createPattern(tile, "repeat");
 }
 
+// f, at most once in so many milliseconds; the last call is never lost.
+function seldom(f, milliseconds) {
+  let resting, again;
+  return function call() {
+    again = resting;
+    if (resting) return;
+    resting = true;
+    setTimeout(() => {
+      resting = false;
+      if (again) call();
+    }, milliseconds);
+    f();
+  };
+}
+
 // One stroke, as a curve through the middles of its points: a single path has no joints to be seen.
 function trace(pen, { points, size, erase, colour, clear }, scale) {
   if (clear) return pen.clearRect(0, 0, pen.canvas.width, pen.canvas.height);
@@ -54,8 +70,9 @@ function trace(pen, { points, size, erase, colour, clear }, scale) {
 //             is painted; "" for nothing
 // background  name of the trait that holds the picture below; without one, or if it is "", paper of `side`, [w, h]
 // colours     CSS colours to paint with; without them the paint is a mask, striped on a picture and black on paper
+// follows     () -> whether the ink is wanted while a stroke is drawn, too, and not only when it ends
 // Returns its element, `undo` and `redo`, and `end`, to call when the page no longer needs it.
-function sheet(model, { ink, background, label, brush, colours, side }) {
+function sheet(model, { ink, background, label, brush, colours, side, follows }) {
   const seen = make("canvas", { tabIndex: 0, className: "minidiff-sheet" });
   const [base, native, layer, back] = [make("canvas"), make("canvas"), make("canvas"), new Image()];
   const size = make("input", { type: "range", min: 1, max: 48, value: brush, title: "brush size: [ and ]" });
@@ -134,6 +151,8 @@ function sheet(model, { ink, background, label, brush, colours, side }) {
     show();
   }
 
+  const sendSoon = seldom(send, SOON);
+
   function add(another) {
     strokes.push(another);
     undone = [];
@@ -187,7 +206,8 @@ function sheet(model, { ink, background, label, brush, colours, side }) {
     const events = event.getCoalescedEvents?.() ?? [];
     if (stroke) stroke.points.push(...(events.length ? events : [event]).map(at));
     cursor = at(event);
-    show();
+    if (stroke && follows?.()) sendSoon();
+    else show();
   };
   seen.onpointerup = seen.onpointercancel = () => {
     const done = stroke;
