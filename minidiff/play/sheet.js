@@ -34,10 +34,10 @@ function stripes(pen) {
   return pen.createPattern(tile, "repeat");
 }
 
-// f, at most once in so many milliseconds; the last call is never lost.
+// f, at most once in so many milliseconds. The last call is never lost: it is made later, or by `now`.
 function seldom(f, milliseconds) {
   let resting, again;
-  return function call() {
+  function call() {
     again = resting;
     if (resting) return;
     resting = true;
@@ -46,7 +46,9 @@ function seldom(f, milliseconds) {
       if (again) call();
     }, milliseconds);
     f();
-  };
+  }
+  call.now = () => again && ((again = false), f());
+  return call;
 }
 
 // One stroke, as a curve through the middles of its points: a single path has no joints to be seen.
@@ -206,8 +208,8 @@ function sheet(model, { ink, background, label, brush, colours, side, follows })
     const events = event.getCoalescedEvents?.() ?? [];
     if (stroke) stroke.points.push(...(events.length ? events : [event]).map(at));
     cursor = at(event);
+    show();
     if (stroke && follows?.()) sendSoon();
-    else show();
   };
   seen.onpointerup = seen.onpointercancel = () => {
     const done = stroke;

@@ -195,6 +195,7 @@ function render({ model, el }) {
 
   // ------------------------------------------------------------------------------------------ between page and Python
   function ask(what, more = {}) {
+    moved.now();
     model.send({ do: what, settings: read(), ...more });
   }
 
@@ -410,7 +411,7 @@ function render({ model, el }) {
 
   function receive({ text, kind, live: url, pictures: added, all, show }) {
     if (text !== undefined) tell(text, kind);
-    if (url && !model.get("busy")) follow(url);
+    if (url && model.get("settings").fast && !model.get("busy")) follow(url);
     if (!added) return;
     pictures = all ? added : [...pictures, ...added];
     for (const each of all ? (strip.replaceChildren(), added) : added) {
@@ -433,7 +434,8 @@ function render({ model, el }) {
     bar.hidden = !busy;
     entitle(mode);
     frame.classList.toggle("minidiff-busy", busy);
-    if (!busy) return shown.length && view(shown);
+    if (!busy) return !follows && shown.length && settle(shown);
+    follows = false;
     if (!frames.length) return;
     frame.classList.toggle("minidiff-several", frames.length > 1);
     frame.replaceChildren(...frames.map((url) => make("img", { src: url, alt: "what it expects the picture to be" })));
