@@ -342,31 +342,34 @@ def test_studio_follows_what_moves_and_rests_when_it_rests(lab, tmp_path):
         def frames():
             return page.evaluate("() => frames")
 
-        def rests():
-            """The picture on which it comes to rest, which is exact."""
-            assert notebook.soon(lambda: frames() and frames()[-1] == "data:image/png;")
-            before = len(frames())
-            page.wait_for_timeout(1000)
-            assert len(frames()) == before, "at rest, more pictures come"
+        def rests(since):
+            """The picture on which it comes to rest, which is exact, after so many."""
+
+            def settled():
+                before = len(frames())
+                page.wait_for_timeout(1000)
+                return since < before == len(frames()) and frames()[-1] == "data:image/png;"
+
+            assert notebook.soon(settled), frames()
             return pixels(live)
 
-        def is_what_is_drawn(number):
-            at_rest = rests()
+        def is_what_is_drawn(at_rest, number):
             studio.locator(".minidiff-draw").click()
             drawn(notebook, studio, number)
             return shows(studio.locator(".minidiff-new-picture"), at_rest)
 
         fast.check()
-        first = rests()
+        first = rests(0)
         assert frames() == ["data:image/jpeg", "data:image/png;"] and (first != slow).any()
         assert studio.get_by_label("guidance", exact=True).is_disabled()
         for _ in range(40):
             seed.press("ArrowUp")
         after = len(frames())
-        assert seed.input_value() == "40" and (rests() != first).any()
+        assert seed.input_value() == "40" and (rests(2) != first).any()
         assert 3 <= len(frames()) and len(frames()) - after <= 4, frames()
+        before = len(frames())
         prompt.fill("big pear on blue")
-        assert is_what_is_drawn(2)
+        assert is_what_is_drawn(rests(before), 2)
 
         studio.get_by_role("button", name="scribble", exact=True).click()
         sheet = studio.locator(".minidiff-scribble canvas")
@@ -383,9 +386,9 @@ def test_studio_follows_what_moves_and_rests_when_it_rests(lab, tmp_path):
             page.mouse.move(x, y)
         after = len(frames())
         page.mouse.up()
-        at_rest = rests()
+        at_rest = rests(before)
         assert len(frames()) - after <= 4, frames()
-        assert is_what_is_drawn(3) and (at_rest != first).any()
+        assert is_what_is_drawn(at_rest, 3) and (at_rest != first).any()
 
         fast.uncheck()
         assert notebook.soon(lambda: live.count() == 0 and seed.input_value() == "40")

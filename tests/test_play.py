@@ -314,10 +314,10 @@ def test_what_is_overtaken_is_never_worked_on():
     for i in range(1, 50):
         newest.ask(i)
     go.set()
-    newest.wait()
+    newest.wait(60)
     assert (begun, ended) == ([0, 49], [49]), "what was begun is left between two steps"
     newest.ask(50)
-    newest.wait()
+    newest.wait(60)
     assert ended[-1] == 50
     go.clear(), busy.clear()
     newest.ask(51)
@@ -325,7 +325,7 @@ def test_what_is_overtaken_is_never_worked_on():
     newest.ask(52)
     go.set()
     newest.stop()
-    newest.wait()
+    newest.wait(60)
     assert 52 not in ended, "what waited when it was stopped is forgotten"
 
 
@@ -341,7 +341,7 @@ def fast(pipe, studio):
 
 def follow(studio):
     """What the page has been sent since: pictures that follow."""
-    studio.live.wait()
+    studio.live.wait(60)
     seen, studio.sent[:] = [picture_of(message["live"]) for message in studio.sent if "live" in message], []
     return seen
 

@@ -37,10 +37,10 @@ class Newest:
             self._waiting = [None] if self._thread else []
         self.wait()
 
-    def wait(self) -> None:
-        """Until there is nothing more to do."""
+    def wait(self, seconds: float | None = None) -> None:
+        """Until there is nothing more to do, or so many seconds."""
         if thread := self._thread:
-            thread.join()
+            thread.join(seconds)
 
     def _run(self) -> None:
         try:

@@ -99,7 +99,7 @@ class Studio(Panel):
 
     def wait(self, seconds: float | None = None) -> None:
         """Until nothing is being drawn, or so many seconds."""
-        self.live.wait()
+        self.live.wait(seconds)
         if self._thread:
             self._thread.join(seconds)
 
