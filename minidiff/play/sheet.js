@@ -1,7 +1,6 @@
 // A sheet to draw on, with its tools: what sketchpad.js and studio.js put on a page. See sketchpad.py.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], " ": [0, 0] };
-const SOON = 50; // milliseconds between two things that are said of what moves
 const FINE = 4; // pixels of the page's sheet for one of the picture, so that strokes are smooth
 
 function make(tag, properties, ...children) {
@@ -34,8 +33,8 @@ function stripes(pen) {
   return pen.createPattern(tile, "repeat");
 }
 
-// f, at most once in so many milliseconds. The last call is never lost: it is made later, or by `now`.
-function seldom(f, milliseconds) {
+// f, at most once in pace() milliseconds. The last call is never lost: it is made later, or by `now`.
+function seldom(f, pace) {
   let resting, again;
   function call() {
     again = resting;
@@ -44,7 +43,7 @@ function seldom(f, milliseconds) {
     setTimeout(() => {
       resting = false;
       if (again) call();
-    }, milliseconds);
+    }, pace());
     f();
   }
   call.now = () => again && ((again = false), f());
@@ -72,7 +71,7 @@ function trace(pen, { points, size, erase, colour, clear }, scale) {
 //             is painted; "" for nothing
 // background  name of the trait that holds the picture below; without one, or if it is "", paper of `side`, [w, h]
 // colours     CSS colours to paint with; without them the paint is a mask, striped on a picture and black on paper
-// follows     () -> whether the ink is wanted while a stroke is drawn, too, and not only when it ends
+// follows     () -> after how many milliseconds the ink is wanted again while a stroke is drawn; 0 if when it ends
 // Returns its element, `undo` and `redo`, and `end`, to call when the page no longer needs it.
 function sheet(model, { ink, background, label, brush, colours, side, follows }) {
   const seen = make("canvas", { tabIndex: 0, className: "minidiff-sheet" });
@@ -153,7 +152,7 @@ function sheet(model, { ink, background, label, brush, colours, side, follows })
     show();
   }
 
-  const sendSoon = seldom(send, SOON);
+  const sendSoon = seldom(send, follows);
 
   function add(another) {
     strokes.push(another);

@@ -57,6 +57,7 @@ function render({ model, el }) {
     shown = [], // ids of those in the frame
     loras = {}, // name -> its dial
     arranged, // the mode that is seen
+    pace = 50, // milliseconds between two things that are said of what moves: twice while a picture is drawn
     follows = false; // whether the frame has the picture that follows, and not those of `shown`
 
   // ------------------------------------------------------------------------------------------ what is asked for
@@ -98,7 +99,7 @@ function render({ model, el }) {
   // ------------------------------------------------------------------------------------------ what is painted
   const sheets = Object.entries(SHEETS).map(([mode, options]) => {
     const colours = mode === "image to image" ? model.get("colours") : undefined;
-    const made = sheet(model, { ...options, colours, side: model.get("side"), follows: () => model.get("settings").fast });
+    const made = sheet(model, { ...options, colours, side: model.get("side"), follows: () => model.get("settings").fast && pace });
     made.element.classList.add(`minidiff-${options.label}`);
     ends.push(made.end);
     return [mode, made];
@@ -247,7 +248,7 @@ function render({ model, el }) {
     model.save_changes();
   }
 
-  const moved = seldom(changed, SOON);
+  const moved = seldom(changed, () => pace);
 
   function enter(mode) {
     const before = model.get("settings").mode;
@@ -409,8 +410,9 @@ function render({ model, el }) {
     reader.readAsDataURL(given);
   }
 
-  function receive({ text, kind, live: url, pictures: added, all, show }) {
+  function receive({ text, kind, live: url, seconds, pictures: added, all, show }) {
     if (text !== undefined) tell(text, kind);
+    if (seconds) pace = Math.min(250, Math.max(25, 500 * seconds));
     if (url && model.get("settings").fast && !model.get("busy")) follow(url);
     if (!added) return;
     pictures = all ? added : [...pictures, ...added];

@@ -202,6 +202,7 @@ class Studio(Panel):
             self.live.ask(settings | {"four_at_once": False}, {name: getattr(self.widget, name) for name in INKS})
 
     def _follow(self, settings: dict, inks: dict) -> Iterator[None]:
+        start = time.perf_counter()
         try:
             with noted():
                 drawing = self._ready(settings).draw(**self._options(settings, **inks))
@@ -209,7 +210,8 @@ class Studio(Panel):
             return
         for frame in frames(drawing):
             if frame:
-                self.widget.send({"live": frame})
+                self.widget.send({"live": frame, "seconds": time.perf_counter() - start})
+                start = time.perf_counter()
             yield
 
     def _on_fast(self, settings: dict) -> None:
