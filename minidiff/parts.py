@@ -20,7 +20,7 @@ from minidiff.prompts import WithGuidance, Words, WordsAndGuidance, WordsAndSize
 from minidiff.t5 import T5, T5Tokenizer
 from minidiff.tokenizer import Tokenizer
 from minidiff.unet import UNet
-from minidiff.vae import VAE
+from minidiff.vae import VAE, TinyDecoder
 
 WEIGHTS = Path(__file__).parent / "weights"
 TEXTS = {"CLIPTextModel": CLIPText, "CLIPTextModelWithProjection": CLIPTextProjected, "T5EncoderModel": T5}
@@ -37,8 +37,8 @@ def find_weights(name: str | Path) -> Path:
 
 
 def from_weights(folder: Path, device: torch.device, fast: bool = False) -> dict:
-    """Those in a folder of ours, the student's U-Net if `fast`. The words that the text was taught are in clip.json, if
-    they are known."""
+    """Those in a folder of ours, the student's U-Net if `fast`, the small decoder if it is there. The words that the
+    text was taught are in clip.json, if they are known."""
     models = {"vae": VAE, "student" if fast else "unet": UNet, "clip": CLIP}
     files = {name: folder / f"{name}.safetensors" for name in models}
     vae, unet, clip = (load(model, files[name], device) for name, model in models.items())
@@ -48,6 +48,8 @@ def from_weights(folder: Path, device: torch.device, fast: bool = False) -> dict
     if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
         raise WeightsError(f'"words" in {card} are {named(words)}, expected a list of words: fetch it again')
     models = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": clip.text_model}
+    small = folder / "decoder.safetensors"
+    models["decoder"] = _channels_last(load(TinyDecoder, small, device)) if small.exists() else None
     return models | {"tokenizer": Tokenizer.load(folder), "words": words}
 
 

@@ -30,7 +30,7 @@ from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.trace import Drawing, Trace, traced_cfg
 from minidiff.unet import UNet, text_of
-from minidiff.vae import VAE, WHOLE
+from minidiff.vae import VAE, WHOLE, TinyDecoder
 
 WEIGHTS = parts.WEIGHTS
 # The shipped U-Net's. It ends in pure noise: at the plain cosine's end, sigma / alpha = 20,000 multiplies every slope
@@ -54,11 +54,13 @@ class StableDiffusion(Adaptable):
         read: Callable | None = None,
         device: torch.device | None = None,
         fast: bool = False,
+        decoder: TinyDecoder | None = None,
     ):
         """The parts; `unet` is the network, a transformer in SD 3 and FLUX. `words` are those the text was taught, if
         known. `sampler` draws where a call names none. `read` is how prompts are read, one of minidiff.prompts; if
         none, by `text` and `tokenizer`. `device` is where to compute, if not where the network is. `fast` says that the
-        network is a student, of `train.consistency`, which draws in few steps and without guidance.
+        network is a student, of `train.consistency`, which draws in few steps and without guidance. The small `decoder`
+        draws what is shown on the way to a picture; if none, the VAE does.
 
         With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
         sampler, unless one is given.
@@ -66,7 +68,8 @@ class StableDiffusion(Adaptable):
         super().__init__()
         self.vae, self.unet, self.text, self.tokenizer, self.words = vae, unet, text, tokenizer, words
         self.schedule, self.prediction, self.fast, self._device = schedule, prediction, fast, device
-        self.read, self.sampler = read or Words(text, tokenizer), sampler or (consistency if fast else None)
+        self.read, self.decoder = read or Words(text, tokenizer), decoder
+        self.sampler = sampler or (consistency if fast else None)
         self.steps, self.guidance = (2, 1.0) if fast else (25, 4.0)  # where a call does not say
         if scheduler_config is not None:
             if sampler is not None:
@@ -81,8 +84,7 @@ class StableDiffusion(Adaptable):
         """The shipped weights, "openmoji", or a folder with vae, clip and unet.safetensors and a tokenizer.json.
 
         With `fast`, student.safetensors takes the unet's place: it draws by `consistency`, in 2 steps without guidance,
-        unless a call asks for another sampler, or for 1 to 8 steps. The words that the text was taught are in
-        clip.json, the card beside clip.safetensors, if they are known.
+        unless a call asks for another sampler, or for 1 to 8 steps.
         """
         return cls(**parts.from_weights(parts.find_weights(name), find_device(device), fast), fast=fast)
 
@@ -113,10 +115,7 @@ class StableDiffusion(Adaptable):
         return cls(**parts.from_diffusers(Path(folder), find_device(device), sampler, config, dtype, offload))
 
     def to_diffusers(self, folder: str | Path) -> None:
-        """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures.
-
-        WeightsError for SDXL, SD 3 and FLUX.
-        """
+        """Write a folder from which diffusers draws the same pictures. WeightsError for SDXL, SD 3 and FLUX."""
         parts.to_diffusers(self, Path(folder))
 
     @torch.no_grad()
@@ -148,10 +147,8 @@ class StableDiffusion(Adaptable):
 
         steps      if none, 25; of a fast pipeline 2, and at most 8
         guidance   if none, 4, of a fast pipeline 1; 0 ignores the prompt, 1 follows it as learned, more exaggerates it:
-                   see `guide.cfg`; LCMs and FLUX.1 dev are told it, schnell ignores it, FLUX is guided so by a negative
-                   prompt: `prompts`
-        sampler    a function like those of minidiff.sample; if none, ddim, or the one of the folder's scheduler; of a
-                   fast pipeline consistency
+                   see `guide.cfg`; what LCMs and FLUX make of it, `prompts` says
+        sampler    a function like those of minidiff.sample; if none, ddim, or the folder's; if fast, consistency
         seed       picture i starts from the noise of seed + i; or a seed for each. Same seed, same picture
         height     in pixels, a multiple of 8, as is the width, of 16 in SD 3 and FLUX; if none, what it was trained at
         image      redraw this one, or one for each prompt, instead of drawing from nothing (Meng et al. 2022, SDEdit)
@@ -207,9 +204,9 @@ class StableDiffusion(Adaptable):
     ) -> Drawing:
         """The same step by step: a generator of (state, estimate of x_0), latents (B, 4, H / 8, W / 8) both.
 
-        Its `images()` are the pictures of the last state so far. Arguments are checked at once, not at the first step.
+        Its `images()` are the pictures so far. Arguments are checked at once, not at the first step.
         """
-        # Are they what they should be? What is refused is refused here, and what is not has one form from here on
+        # What is refused is refused here, and what is not has one form from here on
         prompts, negatives = arguments.prompt_pairs(prompt, negative_prompt)
         n = len(prompts)
         most = self.schedule.T if self.scheduler_config is None else math.inf  # which `convert.scheduler` checks
@@ -303,7 +300,7 @@ class StableDiffusion(Adaptable):
                 record.states.append(x.cpu())
                 yield x, estimates[0]
 
-        return Drawing(steps_done(), record, self.decode, canvas)
+        return Drawing(steps_done(), record, self.decode, self.preview, canvas)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image.Image]:
@@ -314,6 +311,11 @@ class StableDiffusion(Adaptable):
         config = self.vae.config
         parts = (latents.to(self.device) / config.scaling_factor + (config.shift_factor or 0)).split(at_once)
         return to_pil(torch.cat([self.vae.decode(part) for part in parts]))
+
+    @torch.no_grad()
+    def preview(self, latents: Tensor) -> list[Image.Image]:
+        """The same in a fraction of the time and not as sharp, by the small decoder, if there is one."""
+        return self.decode(latents) if self.decoder is None else to_pil(self.decoder(latents.to(self.device)))
 
     @property
     def factor(self) -> int:

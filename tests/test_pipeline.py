@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import warnings
+from shutil import copytree, ignore_patterns
 
 import numpy as np
 import pytest
@@ -15,12 +16,14 @@ from PIL import Image
 from minidiff import data
 from minidiff.cli import run
 from minidiff.controlnet import ControlNet
-from minidiff.convert import WeightsError, load
+from minidiff.convert import WeightsError, load, save
 from minidiff.guide import cfg
 from minidiff.pipeline import WEIGHTS, StableDiffusion, find_device
 from minidiff.sample import SAMPLERS, consistency, ddim, ddpm
 from minidiff.schedule import trailing
+from minidiff.show import to_pil
 from minidiff.trace import traced_cfg
+from minidiff.vae import TinyDecoder
 
 PROMPTS = ["fox above rocket on green", "red apple in snow"]
 
@@ -375,6 +378,22 @@ def test_a_preview_is_there_while_it_forms(tmp_path, monkeypatch):
     monkeypatch.undo()
     command(PROMPTS[0], "--seed", 3, "--steps", 5, "--out", tmp_path / "same.png")
     assert difference([Image.open(tmp_path / "same.png")], [drawn]) == 0
+
+
+def test_a_small_decoder_draws_what_is_shown_on_the_way_and_not_the_picture(tmp_path):
+    folder = copytree(WEIGHTS, tmp_path / "weights", ignore=ignore_patterns("lines.*", "boxes.*", "decoder.*"))
+    torch.manual_seed(0)
+    plain = StableDiffusion.from_pretrained(folder, "cpu").draw(PROMPTS[0], steps=2)
+    save(TinyDecoder(), folder / "decoder.safetensors")
+    small = load(TinyDecoder, folder / "decoder.safetensors")
+    drawing = StableDiffusion.from_pretrained(folder, "cpu").draw(PROMPTS[0], steps=2)
+    for (_, x0), (_, same) in zip(drawing, plain, strict=True):
+        assert torch.equal(x0, same)
+    assert difference(drawing.images(), plain.images()) == 0
+    assert plain.images(x0) == plain.images(), "the last estimate is the picture"
+    with torch.no_grad():
+        assert difference(drawing.images(x0), to_pil(small(x0))) <= 1
+    assert difference(drawing.images(x0), drawing.images()) > 20
 
 
 def test_several_prompts_make_a_grid(tmp_path):
