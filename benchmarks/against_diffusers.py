@@ -147,6 +147,13 @@ def whole(command):
     return time.perf_counter() - start, int(out.stdout)
 
 
+def processor():
+    """Its name, as far as the system says."""
+    cpuinfo = Path("/proc/cpuinfo")
+    named = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
+    return named[0].split(": ")[1] if named else platform.processor() or platform.machine()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
@@ -172,10 +179,8 @@ def main():
         pipe.to_diffusers(folder)
         sides = {"minidiff": ours(pipe, args.compile), "diffusers": theirs(folder, args.compile)}
         a, b = (np.asarray(sides[who]["one picture"]()[0], int) for who in sides)
-        cores, processor = torch.get_num_threads(), platform.processor() or platform.machine()
-        model = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
-        processor = model[0].split(": ")[1] if model else processor
-        print(f"{processor}, {cores} threads; torch {torch.__version__}, diffusers {diffusers.__version__}")
+        versions = f"torch {torch.__version__}, diffusers {diffusers.__version__}"
+        print(f"{processor()}, {torch.get_num_threads()} threads; {versions}")
         print(f"the two pictures differ by at most {np.abs(a - b).max()} of 255; {args.rounds} rounds\n")
 
         seconds = {task: {who: [] for who in sides} for task in sides["minidiff"]}

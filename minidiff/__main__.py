@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   python -m minidiff "red apple on blue" --image apple.png --margins 32 0 32 0
   python -m minidiff "green pear on blue" --control lines scribble.png
   python -m minidiff "fox on green" --lora lighthouse.safetensors:0.8 --ip-image apple.png
+  python -m minidiff "fox on green" --fast
   python -m minidiff "fox on green" --preview 5
   python -m minidiff --again apple.png --seed 4
 
@@ -38,6 +39,7 @@ OPTIONS = {"Steps": "--steps", "CFG scale": "--guidance", "Seed": "--seed", "Den
 OPTIONS |= {"Negative prompt": "--negative"}
 FORMS = {"Steps": r"\d+", "CFG scale": NUMBER, "Seed": r"\d+", "Size": r"\d+x\d+", "Model hash": r"\w+"}
 FORMS |= {"Denoising strength": NUMBER, "Margins": r"\d+( \d+){3}", "ControlNet weight": rf"{NUMBER}( {NUMBER})*"}
+FORMS |= {"Fast": "True"}
 FORMS |= {"IP-Adapter weight": rf"-?{NUMBER}", "Lora hashes": r"[^:,]+: \w+(, [^:,]+: \w+)*"}
 FILES = {"Model hash": "--weights", "Image hash": "--image", "Mask hash": "--mask"}
 FILES |= {"ControlNet hash": "--control", "Hint hash": "--control", "Lora hashes": "--lora"}
@@ -56,9 +58,12 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=number(int, 0, 2**63 - 1), default=0, help="same seed, same picture (%(default)s)"
     )
-    parser.add_argument("--steps", type=number(int, 1, 1000), default=25, help="denoising steps (%(default)s)")
-    parser.add_argument("--guidance", type=number(float, 0, 100), default=4.0, help="1 is none (%(default)s)")
-    parser.add_argument("--sampler", metavar="NAME", default="ddim", help="one of those below (%(default)s)")
+    parser.add_argument(
+        "--fast", action="store_true", help="by a network that learned to need 2 steps (1 to 8) and no guidance"
+    )
+    parser.add_argument("--steps", type=number(int, 1, 1000), help="denoising steps (25; with --fast 2)")
+    parser.add_argument("--guidance", type=number(float, 0, 100), help="1 is none (4; with --fast 1)")
+    parser.add_argument("--sampler", metavar="NAME", help="one of those below (ddim; with --fast consistency)")
     parser.add_argument("--negative", default="", metavar="PROMPT", help="what to keep away from")
     for side in ("height", "width"):
         parser.add_argument(
@@ -122,6 +127,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         parser.set_defaults(prompt=list(prompts))
         args = parser.parse_args([*options_of(args.again, before, args.image), *argv])
     args.before = before[0] if before else {}
+    if before and args.fast != ("Fast" in args.before):
+        parser.error(f"argument --fast: {args.again} was drawn without it: give its prompt instead of --again")
     for i, (file, weight) in enumerate(args.lora):  # if not given, as it was
         was = float(weights[i]) if i < len(weights) else 1.0
         args.lora[i] = file, was if weight is None else weight
@@ -155,6 +162,7 @@ def options_of(path: Path, drawn: list[dict[str, str]], image: Path | None) -> l
         if settings | own != first or settings.get("Seed") != str(int(first["Seed"]) + i):
             raise ValueError(f"--again is {path}, whose pictures were not drawn at once: give one that minidiff wrote")
     options = [f"{option}={first[key]}" for key, option in OPTIONS.items() if first.get(key)]
+    options += ["--fast"] * ("Fast" in first)
     if "Sampler" in first:
         names = {theirs: own for own, theirs in infotext.SAMPLERS.items()}
         options += [f"--sampler={names.get(first['Sampler'], first['Sampler'])}"]
@@ -205,13 +213,14 @@ def main(argv: list[str] | None = None) -> None:
 
     from minidiff.controlnet import ControlNet
     from minidiff.convert import load
-    from minidiff.pipeline import StableDiffusion, find_weights
+    from minidiff.parts import find_weights
+    from minidiff.pipeline import StableDiffusion
     from minidiff.sample import SAMPLERS
     from minidiff.show import grid
 
-    if args.sampler not in SAMPLERS:
+    if args.sampler not in (None, *SAMPLERS):
         raise ValueError(f"--sampler is {args.sampler}, expected one of {', '.join(SAMPLERS)}")
-    pipe = StableDiffusion.from_pretrained(args.weights, device=args.device)
+    pipe = StableDiffusion.from_pretrained(args.weights, device=args.device, fast=args.fast)
     folder = find_weights(args.weights)
     for file, weight in args.lora:
         pipe.load_lora(file, weight)
@@ -222,9 +231,9 @@ def main(argv: list[str] | None = None) -> None:
     options = dict(
         prompt=args.prompt,
         negative_prompt=args.negative,
-        steps=args.steps,
-        guidance=args.guidance,
-        sampler=SAMPLERS[args.sampler],
+        steps=pipe.steps if args.steps is None else args.steps,
+        guidance=pipe.guidance if args.guidance is None else args.guidance,
+        sampler=SAMPLERS.get(args.sampler, pipe.sampler),
         seed=args.seed,
         height=args.height,
         width=args.width,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+FEW = 8  # steps of a fast pipeline, at most
 MOST_PIXELS = 2048 * 2048  # pixels of a picture; the work of attention grows by their square
 
 
@@ -203,6 +204,23 @@ def guidance_scale(guidance: float) -> float:
     if (given := real(guidance, 0)) is None:
         raise ValueError(f"guidance is {named(guidance)}, expected a number from 0; 4 is usual, 1 is none")
     return given
+
+
+def check_unguided(guidance: float, negatives: list[str]) -> None:
+    """ValueError for what asks a student for guidance: its teacher's is in its weights."""
+    if guidance != 1 or any(negatives):
+        got = f"guidance {guidance:g}" if guidance != 1 else "a negative prompt"
+        raise ValueError(f"got {got}: a fast pipeline draws without guidance; leave it out, or draw without fast")
+
+
+def check_image(image: Any, mask: Any, margins: Any, latents: Any, inpaints: bool) -> None:
+    """ValueError unless these go together; `inpaints` says that the network does nothing else."""
+    if image is None and (mask is not None or margins is not None):
+        raise ValueError("got a mask or margins without an image: give the picture that they belong to")
+    if image is not None and latents is not None:
+        raise ValueError("got latents and an image, expected one of them: the noise is added to the image")
+    if inpaints and (image is None or (mask is None and margins is None)):
+        raise ValueError("this model's U-Net only inpaints: give image= and mask=, or margins=")
 
 
 def skipped_steps(steps: int, strength: float, up: bool = False) -> int:

@@ -68,6 +68,12 @@ class ControlNet(UNetEncoder):
         controlnet.load_state_dict(own | {name: p for name, p in unet.state_dict().items() if name in own})
         return controlnet.to(unet.conv_in.weight)
 
+    def check_fits(self, config: UNetConfig) -> None:
+        """ValueError unless it can steer a U-Net of that config."""
+        for name in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
+            if (got := getattr(self.config, name)) != (expected := getattr(config, name, None)):
+                raise ValueError(f"the ControlNet is for another U-Net, {name} {got}: give one for {expected}")
+
     def forward(self, x: Tensor, t: Tensor, context: Cond, hint: Tensor, scale: float = 1.0) -> list[Tensor]:
         if isinstance(context, tuple) and len(context) % 2 == 0:
             context = context[:-1]  # without the guidance, which an LCM's U-Net is told last, and a ControlNet never is

@@ -262,7 +262,7 @@ class Yours(StableDiffusion):
         self._begin(None)  # that was only to refuse what makes no sense
         n, draw = len(trace.prompts), Answer(self.mine, "text_to_image")
         what = self, trace.prompts, negative_prompt, arguments.seeds(options.get("seed", 0), n), len(trace.times) - 1
-        return _images(draw((n, side, side, 3), *what, options.get("guidance", 4.0)))
+        return _images(draw((n, side, side, 3), *what, options.get("guidance", self.guidance)))
 
     def _begin(self, asked: SimpleNamespace | None) -> None:
         """No call yet; and a schedule, if it is the course's own."""

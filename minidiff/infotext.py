@@ -35,6 +35,7 @@ def texts(pipe, images: list[Image.Image], prompt, negative_prompt="", *, steps,
     name = sampler.__name__ if sampler else (pipe.scheduler_config or {"_class_name": "ddim"})["_class_name"]
     settings = {"Steps": steps, "Sampler": SAMPLERS.get(name, name), "CFG scale": _short(guidance), "Seed": seed}
     settings |= {"Size": f"{images[0].width}x{images[0].height}"} | hashes(pipe, **more)
+    settings |= {"Fast": True} if pipe.fast else {}
     if more.get("image") is not None:
         settings |= {"Margins": " ".join(map(str, margins))} if margins else {"Denoising strength": _short(strength)}
     if control:

@@ -20,22 +20,36 @@ from minidiff.prompts import WithGuidance, Words, WordsAndGuidance, WordsAndSize
 from minidiff.t5 import T5, T5Tokenizer
 from minidiff.tokenizer import Tokenizer
 from minidiff.unet import UNet
-from minidiff.vae import VAE
+from minidiff.vae import VAE, TinyDecoder
 
+WEIGHTS = Path(__file__).parent / "weights"
 TEXTS = {"CLIPTextModel": CLIPText, "CLIPTextModelWithProjection": CLIPTextProjected, "T5EncoderModel": T5}
 NETS = {"UNet2DConditionModel": UNet, "SD3Transformer2DModel": MMDiT, "FluxTransformer2DModel": Flux}
 CONTEXT = {MMDiT: 256, Flux: 512}  # tokens that T5 reads for them, as in diffusers
 
 
-def from_weights(folder: Path, device: torch.device) -> dict:
-    """Those in a folder of ours. The words that the text was taught are in clip.json, if they are known."""
-    vae, unet, clip = (load(m, folder / f"{m.__name__.lower()}.safetensors", device) for m in (VAE, UNet, CLIP))
-    convert.check_fit(folder / "unet.safetensors", unet.config, vae.config, clip.text_model.config)
+def find_weights(name: str | Path) -> Path:
+    """The folder of the shipped weights, "openmoji", or another one. WeightsError if it is not there."""
+    folder = WEIGHTS if name == "openmoji" else Path(name)
+    if not folder.is_dir():
+        raise WeightsError(f"no weights {str(name)!r}: give 'openmoji', the shipped ones, or a folder with your own")
+    return folder
+
+
+def from_weights(folder: Path, device: torch.device, fast: bool = False) -> dict:
+    """Those in a folder of ours, the student's U-Net if `fast`, the small decoder if it is there. The words that the
+    text was taught are in clip.json, if they are known."""
+    models = {"vae": VAE, "student" if fast else "unet": UNet, "clip": CLIP}
+    files = {name: folder / f"{name}.safetensors" for name in models}
+    vae, unet, clip = (load(model, files[name], device) for name, model in models.items())
+    convert.check_fit(list(files.values())[1], unet.config, vae.config, clip.text_model.config)
     card = folder / "clip.json"
     words = convert.read_json(card, "fetch or train clip again").get("words") if card.exists() else None
     if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
         raise WeightsError(f'"words" in {card} are {named(words)}, expected a list of words: fetch it again')
     models = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": clip.text_model}
+    small = folder / "decoder.safetensors"
+    models["decoder"] = _channels_last(load(TinyDecoder, small, device)) if small.exists() else None
     return models | {"tokenizer": Tokenizer.load(folder), "words": words}
 
 
@@ -93,6 +107,8 @@ def from_diffusers(
 
 def to_diffusers(pipe, folder: Path) -> None:
     """A folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures as `pipe`."""
+    if pipe.fast:
+        raise WeightsError("a fast pipeline's sampler has no scheduler of diffusers: write the one without fast")
     if not isinstance(pipe.unet, UNet) or pipe.unet.config.addition_time_embed_dim is not None:
         kind = "SDXL" if isinstance(pipe.unet, UNet) else "SD 3 or FLUX"
         raise WeightsError(f"an {kind} pipeline is not written as a whole: take to_diffusers of its parts")

@@ -18,22 +18,21 @@ from minidiff.arguments import begun, named
 from minidiff.canvas import Canvas, size
 from minidiff.clip import CLIPText
 from minidiff.controlnet import ControlNet
-from minidiff.convert import WeightsError
 from minidiff.denoise import Prediction, V, clipped, denoiser
 from minidiff.dit import DiT
 from minidiff.guide import cfg, controlled, inpaint, inpaint9
 from minidiff.pictures import one_or_each
 from minidiff.precision import find_device
 from minidiff.prompts import Sizes, Words
-from minidiff.sample import ddim, plms
+from minidiff.sample import consistency, ddim, plms
 from minidiff.schedule import Discrete, Schedule, cosine_betas, noise_like, trailing, zero_terminal_snr
 from minidiff.show import to_pil, to_tensor
 from minidiff.tokenizer import Tokenizer
 from minidiff.trace import Drawing, Trace, traced_cfg
 from minidiff.unet import UNet, text_of
-from minidiff.vae import VAE, WHOLE
+from minidiff.vae import VAE, WHOLE, TinyDecoder
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = parts.WEIGHTS
 # The shipped U-Net's. It ends in pure noise: at the plain cosine's end, sigma / alpha = 20,000 multiplies every slope
 SCHEDULE = Discrete(zero_terminal_snr(cosine_betas(1000)))
 
@@ -54,18 +53,24 @@ class StableDiffusion(Adaptable):
         sampler: Callable | None = None,
         read: Callable | None = None,
         device: torch.device | None = None,
+        fast: bool = False,
+        decoder: TinyDecoder | None = None,
     ):
         """The parts; `unet` is the network, a transformer in SD 3 and FLUX. `words` are those the text was taught, if
         known. `sampler` draws where a call names none. `read` is how prompts are read, one of minidiff.prompts; if
-        none, by `text` and `tokenizer`. `device` is where to compute, if not where the network is.
+        none, by `text` and `tokenizer`. `device` is where to compute, if not where the network is. `fast` says that the
+        network is a student, of `train.consistency`, which draws in few steps and without guidance. The small `decoder`
+        draws what is shown on the way to a picture; if none, the VAE does.
 
         With `scheduler_config`, of one of diffusers' schedulers, schedule and prediction are that one's, and so is the
         sampler, unless one is given.
         """
         super().__init__()
         self.vae, self.unet, self.text, self.tokenizer, self.words = vae, unet, text, tokenizer, words
-        self.schedule, self.prediction, self.sampler, self._device = schedule, prediction, sampler, device
-        self.read = read or Words(text, tokenizer)
+        self.schedule, self.prediction, self.fast, self._device = schedule, prediction, fast, device
+        self.read, self.decoder = read or Words(text, tokenizer), decoder
+        self.sampler = sampler or (consistency if fast else None)
+        self.steps, self.guidance = (2, 1.0) if fast else (25, 4.0)  # where a call does not say
         if scheduler_config is not None:
             if sampler is not None:
                 scheduler_config = convert.with_sampler(scheduler_config, sampler)
@@ -74,13 +79,14 @@ class StableDiffusion(Adaptable):
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path = "openmoji", device: torch.device | str | None = None
+        cls, name: str | Path = "openmoji", device: torch.device | str | None = None, fast: bool = False
     ) -> "StableDiffusion":
         """The shipped weights, "openmoji", or a folder with vae, clip and unet.safetensors and a tokenizer.json.
 
-        The words that the text was taught are in clip.json, the card beside clip.safetensors, if they are known.
+        With `fast`, student.safetensors takes the unet's place: it draws by `consistency`, in 2 steps without guidance,
+        unless a call asks for another sampler, or for 1 to 8 steps.
         """
-        return cls(**parts.from_weights(find_weights(name), find_device(device)))
+        return cls(**parts.from_weights(parts.find_weights(name), find_device(device), fast), fast=fast)
 
     @classmethod
     def from_diffusers(
@@ -109,10 +115,7 @@ class StableDiffusion(Adaptable):
         return cls(**parts.from_diffusers(Path(folder), find_device(device), sampler, config, dtype, offload))
 
     def to_diffusers(self, folder: str | Path) -> None:
-        """Write a folder from which diffusers' `StableDiffusionPipeline.from_pretrained` draws the same pictures.
-
-        WeightsError for SDXL, SD 3 and FLUX.
-        """
+        """Write a folder from which diffusers draws the same pictures. WeightsError for SDXL, SD 3 and FLUX."""
         parts.to_diffusers(self, Path(folder))
 
     @torch.no_grad()
@@ -121,8 +124,8 @@ class StableDiffusion(Adaptable):
         prompt: str | Sequence[str],
         negative_prompt: str | Sequence[str] | None = "",
         *,
-        steps: int = 25,
-        guidance: float = 4.0,
+        steps: int | None = None,
+        guidance: float | None = None,
         sampler: Callable | None = None,
         seed: int | Sequence[int] = 0,
         height: int | None = None,
@@ -142,9 +145,10 @@ class StableDiffusion(Adaptable):
     ) -> list[Image.Image] | Trace:
         """One picture a prompt.
 
-        guidance   0 ignores the prompt, 1 follows it as learned, more exaggerates it: see `guide.cfg`; LCMs and FLUX.1
-                   dev are told it, schnell ignores it, FLUX is guided so by a negative prompt: `prompts`
-        sampler    a function like those of minidiff.sample; if none, ddim, or the one of the folder's scheduler
+        steps      if none, 25; of a fast pipeline 2, and at most 8
+        guidance   if none, 4, of a fast pipeline 1; 0 ignores the prompt, 1 follows it as learned, more exaggerates it:
+                   see `guide.cfg`; what LCMs and FLUX make of it, `prompts` says
+        sampler    a function like those of minidiff.sample; if none, ddim, or the folder's; if fast, consistency
         seed       picture i starts from the noise of seed + i; or a seed for each. Same seed, same picture
         height     in pixels, a multiple of 8, as is the width, of 16 in SD 3 and FLUX; if none, what it was trained at
         image      redraw this one, or one for each prompt, instead of drawing from nothing (Meng et al. 2022, SDEdit)
@@ -180,8 +184,8 @@ class StableDiffusion(Adaptable):
         prompt: str | Sequence[str],
         negative_prompt: str | Sequence[str] | None = "",
         *,
-        steps: int = 25,
-        guidance: float = 4.0,
+        steps: int | None = None,
+        guidance: float | None = None,
         sampler: Callable | None = None,
         seed: int | Sequence[int] = 0,
         height: int | None = None,
@@ -200,23 +204,21 @@ class StableDiffusion(Adaptable):
     ) -> Drawing:
         """The same step by step: a generator of (state, estimate of x_0), latents (B, 4, H / 8, W / 8) both.
 
-        Its `images()` are the pictures of the last state so far. Arguments are checked at once, not at the first step.
+        Its `images()` are the pictures so far. Arguments are checked at once, not at the first step.
         """
-        # Are they what they should be? What is refused is refused here, and what is not has one form from here on
+        # What is refused is refused here, and what is not has one form from here on
         prompts, negatives = arguments.prompt_pairs(prompt, negative_prompt)
         n = len(prompts)
         most = self.schedule.T if self.scheduler_config is None else math.inf  # which `convert.scheduler` checks
-        steps, guidance = arguments.step_count(steps, most), arguments.guidance_scale(guidance)
+        steps = arguments.step_count(self.steps if steps is None else steps, arguments.FEW if self.fast else most)
+        guidance = arguments.guidance_scale(self.guidance if guidance is None else guidance)
+        if self.fast:
+            arguments.check_unguided(guidance, negatives)
         if sampler is not None and not callable(sampler):
             raise ValueError(f"sampler is {named(sampler)}, expected a function of minidiff.sample, such as ddim")
         # they draw on the CPU, so that a seed means one picture everywhere
         generators = [torch.Generator().manual_seed(s) for s in arguments.seeds(seed, n)]
-        if image is None and (mask is not None or margins is not None):
-            raise ValueError("got a mask or margins without an image: give the picture that they belong to")
-        if image is not None and latents is not None:
-            raise ValueError("got latents and an image, expected one of them: the noise is added to the image")
-        if self.inpaints and (image is None or (mask is None and margins is None)):
-            raise ValueError("this model's U-Net only inpaints: give image= and mask=, or margins=")
+        arguments.check_image(image, mask, margins, latents, self.inpaints)
         share = None if image is None else strength if margins is None else 1.0
         margins, multiple = None if margins is None else arguments.sides(margins), self.factor * self.unet.patch
         canvas = None if image is None else Canvas.of(n, image, mask, margins, multiple)
@@ -298,7 +300,7 @@ class StableDiffusion(Adaptable):
                 record.states.append(x.cpu())
                 yield x, estimates[0]
 
-        return Drawing(steps_done(), record, self.decode, canvas)
+        return Drawing(steps_done(), record, self.decode, self.preview, canvas)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> list[Image.Image]:
@@ -309,6 +311,11 @@ class StableDiffusion(Adaptable):
         config = self.vae.config
         parts = (latents.to(self.device) / config.scaling_factor + (config.shift_factor or 0)).split(at_once)
         return to_pil(torch.cat([self.vae.decode(part) for part in parts]))
+
+    @torch.no_grad()
+    def preview(self, latents: Tensor) -> list[Image.Image]:
+        """The same in a fraction of the time and not as sharp, by the small decoder, if there is one."""
+        return self.decode(latents) if self.decoder is None else to_pil(self.decoder(latents.to(self.device)))
 
     @property
     def factor(self) -> int:
@@ -328,10 +335,14 @@ class StableDiffusion(Adaptable):
         """(schedule, prediction, sampler, times, scale of the first noise, limit of x_0, steps that an image skips)"""
         sampler, config = sampler or self.sampler, self.scheduler_config
         config = config if None in (config, sampler) else convert.with_sampler(config, sampler)
-        config, skipped = convert.of_image(config, steps, share, up=isinstance(self.unet, DiT))
+        last = self.schedule.T
+        if self.fast and share is not None:  # as diffusers' LCMs: all steps, in that share of the time
+            last, skipped = max(steps, last - arguments.skipped_steps(last, share)), 0
+        else:
+            config, skipped = convert.of_image(config, steps, share, up=isinstance(self.unet, DiT))
         if config is None:
             # as in training, where the last state still holds a little of the picture, unless the schedule ends in none
-            times, start = trailing(self.schedule.T, steps), self.schedule(self.schedule.T)[1].item()
+            times, start = trailing(last, steps), self.schedule(self.schedule.T)[1].item()
             return self.schedule, self.prediction, sampler or ddim, times, start, math.inf, skipped
         schedule, prediction, own, times, clip = convert.scheduler(config, steps, patches)
         sampler = own if sampler in (None, getattr(own, "func", own)) else sampler  # LCM's `consistency` has an option
@@ -343,12 +354,9 @@ class StableDiffusion(Adaptable):
         for item in control if isinstance(control, list) else [] if control is None else [control]:
             match item:
                 case (ControlNet() as controlnet, hint, scale) if (scale := arguments.real(scale)) is not None:
-                    its = controlnet.config
+                    controlnet.check_fits(own)
                 case _:
                     raise ValueError(f"control is {named(item)}, expected (controlnet, hint, scale), or a list of them")
-            for name in ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"):
-                if (got := getattr(its, name)) != (expected := getattr(own, name, None)):
-                    raise ValueError(f"the ControlNet is for another U-Net, {name} {got}: give one for {expected}")
             hints = to_tensor(one_or_each("the hint", hint, n))
             if size(hints) != f"{width}x{height}":
                 raise ValueError(f"the hint is {size(hints)} pixels, expected the picture's {width}x{height}")
@@ -390,11 +398,3 @@ class StableDiffusion(Adaptable):
         pairs = zip(pictures, generators, strict=True)
         latents = torch.cat([self.vae.encode(picture[None].to(self.device)).sample(g) for picture, g in pairs])
         return (latents - (self.vae.config.shift_factor or 0)) * self.vae.config.scaling_factor
-
-
-def find_weights(name: str | Path) -> Path:
-    """The folder of the shipped weights, "openmoji", or another one. WeightsError if it is not there."""
-    folder = WEIGHTS if name == "openmoji" else Path(name)
-    if not folder.is_dir():
-        raise WeightsError(f"no weights {str(name)!r}: give 'openmoji', the shipped ones, or a folder with your own")
-    return folder

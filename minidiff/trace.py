@@ -45,16 +45,16 @@ class Trace:
 class Drawing(Iterator):
     """Pictures while they are drawn: each next() is a step, and gives (state, estimate of x_0)."""
 
-    def __init__(self, steps: Iterator, trace: Trace, decode: Callable, canvas: Canvas | None):
-        self.steps, self.trace, self.decode, self.canvas = steps, trace, decode, canvas
+    def __init__(self, steps: Iterator, trace: Trace, decode: Callable, preview: Callable, canvas: Canvas | None):
+        self.steps, self.trace, self.decode, self.preview, self.canvas = steps, trace, decode, preview, canvas
 
     def __next__(self) -> tuple[Tensor, Tensor]:
         return next(self.steps)
 
     def images(self, latents: Tensor | None = None) -> list[Image.Image]:
-        """The pictures of the last state so far, or of other latents, such as an estimate of x_0; what was to be kept
-        of an image is kept, pixel for pixel."""
-        drawn = self.decode(self.trace.states[-1] if latents is None else latents)
+        """The pictures of the last state so far; or, as a preview, of other latents, such as an estimate of x_0. What
+        was to be kept of an image is kept, pixel for pixel."""
+        drawn = self.decode(self.trace.states[-1]) if latents is None else self.preview(latents)
         return drawn if self.canvas is None else self.canvas.paste(drawn)
 
 

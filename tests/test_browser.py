@@ -325,6 +325,81 @@ def test_studio_edits_what_is_painted_dropped_and_pasted(lab, tmp_path):
         assert notebook.soon(lambda: dial.input_value() == "0")
 
 
+def test_studio_follows_what_moves_and_rests_when_it_rests(lab, tmp_path):
+    """Frames are dropped, never queued: after the hand rests come those of what was being drawn, and of where it is."""
+    with a_studio(lab, tmp_path, prompt="big red apple on blue", steps=2) as (notebook, studio):
+        page, live, fast = notebook.page, studio.locator(".minidiff-live"), studio.get_by_label("fast", exact=True)
+        prompt, seed = (studio.get_by_label(name, exact=True) for name in ("prompt", "seed"))
+        slow = pixels(studio.locator(".minidiff-new-picture"))
+        studio.evaluate(
+            """root => {
+                window.frames = []
+                const kept = ({target}) => target.matches(".minidiff-live") && frames.push(target.src.slice(0, 15))
+                root.addEventListener("load", kept, true)
+            }"""
+        )
+
+        def frames():
+            return page.evaluate("() => frames")
+
+        def rests(since):
+            """The picture on which it comes to rest, which is exact, after so many."""
+
+            def settled():
+                before = len(frames())
+                page.wait_for_timeout(1000)
+                return since < before == len(frames()) and frames()[-1] == "data:image/png;"
+
+            assert notebook.soon(settled), frames()
+            return pixels(live)
+
+        def is_what_is_drawn(at_rest, number):
+            studio.locator(".minidiff-draw").click()
+            drawn(notebook, studio, number)
+            return shows(studio.locator(".minidiff-new-picture"), at_rest)
+
+        fast.check()
+        first = rests(0)
+        assert frames() == ["data:image/jpeg", "data:image/png;"] and (first != slow).any()
+        assert studio.get_by_label("guidance", exact=True).is_disabled()
+        for _ in range(40):
+            seed.press("ArrowUp")
+        after = len(frames())
+        assert seed.input_value() == "40" and (rests(2) != first).any()
+        assert 3 <= len(frames()) and len(frames()) - after <= 4, frames()
+        before = len(frames())
+        prompt.fill("big pear on blue")
+        assert is_what_is_drawn(rests(before), 2)
+
+        studio.get_by_role("button", name="scribble", exact=True).click()
+        sheet = studio.locator(".minidiff-scribble canvas")
+        sheet.scroll_into_view_if_needed()
+        box, before = sheet.bounding_box(), len(frames())
+        at = [(0.5 + 0.3 * np.cos(angle), 0.5 + 0.3 * np.sin(angle)) for angle in np.linspace(0, 6, 60)]
+        at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in at]
+        page.mouse.move(*at[0])
+        page.mouse.down()
+        for x, y in at[:30]:
+            page.mouse.move(x, y)
+        assert notebook.soon(lambda: len(frames()) > before), "while the pen is down"
+        for x, y in at[30:]:
+            page.mouse.move(x, y)
+        after = len(frames())
+        page.mouse.up()
+        at_rest = rests(before)
+        assert len(frames()) - after <= 4, frames()
+        assert is_what_is_drawn(at_rest, 3) and (at_rest != first).any()
+
+        fast.uncheck()
+        assert notebook.soon(lambda: live.count() == 0 and seed.input_value() == "40")
+        studio.get_by_role("button", name="text to image", exact=True).click()
+        prompt.fill("big red apple on blue")
+        seed.fill("0")
+        prompt.press("Enter")
+        drawn(notebook, studio, 4)
+        assert shows(studio.locator(".minidiff-new-picture"), slow), "without the switch all is as it was"
+
+
 @pytest.mark.parametrize("width", [1280, 800])
 def test_studio_fits_its_page(lab, width, tmp_path):
     """Two columns, or one; nothing is cut, and after a reload it is there as it was, without an error."""

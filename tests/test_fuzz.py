@@ -46,6 +46,7 @@ def weights(tmp_path_factory):
     models = {
         "vae": VAE(VAEConfig(block_out_channels=(8, 8, 8, 8), norm_num_groups=4)), "unet": unet, "lines": controlnet,
         "clip": CLIP(CLIPConfig(text, vision, projection_dim=8)), "ipadapter": IPAdapter.from_unet(unet, 8),
+        "student": UNet(unet.config),
     }  # fmt: skip
     for name, model in models.items():
         save(model, folder / f"{name}.safetensors", words=list(data.WORDS))
@@ -141,6 +142,8 @@ def command_line(rng, weights, files):
     if rng.random() < 0.15:
         sides = [chosen(rng, [0, 8, 16], [7, -8, 10**7, 10**30, "x"], 0.03) for _ in range(rng.choice(3 * [4] + [3]))]
         argv += ["--margins", *sides]
+    if rng.random() < 0.15:
+        argv.append("--fast")
     if rng.random() < 0.2:
         argv += ["--control", chosen(rng, ["lines"], ["boxes", "pose", "\udcff"], 0.1), chosen(rng, good, bad)]
     suffix = chosen(rng, ["png", "jpg", "PNG", "webp", "gif"], ["psd", "mpg", "fits", "hdf", "xbm", "", "png/"], 0.1)

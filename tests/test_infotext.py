@@ -77,6 +77,8 @@ CASES = {
     "inpainted": (["fox"], {"--image": "palette.gif", "--mask": "layer.png", "--strength": 0.9}),
     "outpainted": (["fox"], {"--image": "rgb.png", "--margins": [8, 0, 16, 0]}),
     "controlled": (["fox"], {"--control": ["lines", "sixteen.png"], "--control-scale": 0.7}),
+    "fast": (["fox"], {"--fast": [], "--steps": 4}),
+    "fast, redrawn": (["fox"], {"--fast": [], "--image": "rgb.png", "--strength": 0.3}),
     "grid": (["fox", "Negative prompt: x", "cat on blue"], {"--seed": 2, "--image": "rgb.png"}),
 }  # fmt: skip
 FILES = ("--image", "--mask", "--control")
@@ -102,6 +104,21 @@ def test_a_picture_is_drawn_again_bit_for_bit(name, weights, files, tmp_path, ca
             command("--again", tmp_path / "first.png", "--weights", weights, "--out", tmp_path / "no.png")
         err = capsys.readouterr().err
         assert err.count("\n") == 1 and f"give it by {given[0]}" in err and not (tmp_path / "no.png").exists()
+
+
+def test_what_was_not_drawn_fast_is_not_drawn_fast_again(weights, tmp_path, capsys):  # noqa: F811
+    for name, fast in (("slow.png", []), ("fast.png", ["--fast"])):
+        command("fox", *fast, "--weights", weights, "--out", tmp_path / name)
+    slow, fast = (parameters(tmp_path / name)["parameters"] for name in ("slow.png", "fast.png"))
+    assert [slow.get(key) for key in ("Steps", "CFG scale", "Sampler", "Fast")] == ["25", "4", "DDIM", None]
+    assert [fast.get(key) for key in ("Steps", "CFG scale", "Sampler", "Fast")] == ["2", "1", "LCM", "True"]
+    assert slow["Model hash"] != fast["Model hash"]
+    with pytest.raises(SystemExit):
+        command("--again", tmp_path / "slow.png", "--fast", "--weights", weights, "--out", tmp_path / "out.png")
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "slow.png was drawn without it: give its prompt" in err
+    command("--again", tmp_path / "fast.png", "--steps", 3, "--weights", weights, "--out", tmp_path / "out.png")
+    assert parameters(tmp_path / "out.png")["parameters"] == fast | {"Steps": "3"}
 
 
 def test_another_file_is_not_taken_and_an_option_changes_what_is_drawn(weights, files, tmp_path, capsys):  # noqa: F811

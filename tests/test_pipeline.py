@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import warnings
+from shutil import copytree, ignore_patterns
 
 import numpy as np
 import pytest
@@ -15,11 +16,14 @@ from PIL import Image
 from minidiff import data
 from minidiff.cli import run
 from minidiff.controlnet import ControlNet
-from minidiff.convert import WeightsError, load
+from minidiff.convert import WeightsError, load, save
 from minidiff.guide import cfg
 from minidiff.pipeline import WEIGHTS, StableDiffusion, find_device
-from minidiff.sample import SAMPLERS, ddpm
+from minidiff.sample import SAMPLERS, consistency, ddim, ddpm
+from minidiff.schedule import trailing
+from minidiff.show import to_pil
 from minidiff.trace import traced_cfg
+from minidiff.vae import TinyDecoder
 
 PROMPTS = ["fox above rocket on green", "red apple in snow"]
 
@@ -171,6 +175,44 @@ def test_arguments_that_make_no_sense(pipe, arguments, message):
         with pytest.raises(ValueError, match=message) as caught:
             call(**{"prompt": "fox"} | arguments)
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 300
+
+
+@pytest.fixture(scope="module")
+def fast(pipe):
+    return StableDiffusion(pipe.vae, pipe.unet, pipe.text, pipe.tokenizer, words=pipe.words, fast=True)
+
+
+def test_a_fast_pipeline_has_steps_guidance_and_a_sampler_of_its_own(pipe, fast):
+    usual = pipe(PROMPTS[0], seed=3, progress=False)
+    assert difference(usual, pipe(PROMPTS[0], seed=3, steps=25, guidance=4, sampler=ddim, progress=False)) == 0
+    drawn = fast(PROMPTS[0], seed=3, progress=False)
+    few = dict(seed=3, steps=2, guidance=1, progress=False)
+    assert difference(drawn, pipe(PROMPTS[0], sampler=consistency, **few)) == 0
+    assert difference(fast(PROMPTS[0], sampler=ddim, **few), pipe(PROMPTS[0], sampler=ddim, **few)) == 0
+    assert difference(drawn, fast(PROMPTS[0], seed=3, steps=8, progress=False)) > 0
+
+
+@pytest.mark.parametrize("strength, steps, last", [(1, 2, 1000), (0.5, 2, 500), (0.3, 1, 300), (0.001, 4, 4)])
+def test_of_an_image_it_does_all_steps_in_a_share_of_the_time(fast, strength, steps, last):
+    image = Image.effect_noise((128, 128), 60)
+    trace = fast(PROMPTS[0], image=image, strength=strength, steps=steps, progress=False, trace=True)
+    assert (trace.times == trailing(last, steps)).all() and len(trace.states) == steps + 1
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (dict(guidance=4), "got guidance 4: a fast pipeline draws without guidance; leave it out, or draw without fast"),
+    (dict(guidance=0), "got guidance 0: a fast pipeline draws without guidance"),
+    (dict(negative_prompt="cat"), "got a negative prompt: a fast pipeline draws without guidance"),
+    (dict(steps=9), "steps is 9, expected a whole number from 1 to 8"),
+])  # fmt: skip
+def test_what_a_student_did_not_learn_is_refused(fast, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fast(PROMPTS[0], **arguments, progress=False)
+
+
+def test_a_fast_pipeline_is_not_written_for_diffusers(fast, tmp_path):
+    with pytest.raises(WeightsError, match="write the one without fast"):
+        fast.to_diffusers(tmp_path)
 
 
 def test_numbers_of_any_library_are_numbers(pipe):
@@ -338,6 +380,22 @@ def test_a_preview_is_there_while_it_forms(tmp_path, monkeypatch):
     assert difference([Image.open(tmp_path / "same.png")], [drawn]) == 0
 
 
+def test_a_small_decoder_draws_what_is_shown_on_the_way_and_not_the_picture(tmp_path):
+    folder = copytree(WEIGHTS, tmp_path / "weights", ignore=ignore_patterns("lines.*", "boxes.*", "decoder.*"))
+    torch.manual_seed(0)
+    plain = StableDiffusion.from_pretrained(folder, "cpu").draw(PROMPTS[0], steps=2)
+    save(TinyDecoder(), folder / "decoder.safetensors")
+    small = load(TinyDecoder, folder / "decoder.safetensors")
+    drawing = StableDiffusion.from_pretrained(folder, "cpu").draw(PROMPTS[0], steps=2)
+    for (_, x0), (_, same) in zip(drawing, plain, strict=True):
+        assert torch.equal(x0, same)
+    assert difference(drawing.images(), plain.images()) == 0
+    assert plain.images(x0) == plain.images(), "the last estimate is the picture"
+    with torch.no_grad():
+        assert difference(drawing.images(x0), to_pil(small(x0))) <= 1
+    assert difference(drawing.images(x0), drawing.images()) > 20
+
+
 def test_several_prompts_make_a_grid(tmp_path):
     command(*PROMPTS, "sun on blue", "--steps", 1, "--out", tmp_path / "grid.jpg")
     width, height = Image.open(tmp_path / "grid.jpg").size
@@ -374,6 +432,7 @@ def test_several_prompts_make_a_grid(tmp_path):
     (["fox", "--control", "lines"], "error: argument --control: expected 2 arguments"),
     (["fox", "--control", "pose", "fox.png"], "error: argument --control: got pose, expected lines or boxes, and a"),
     (["fox", "--control", "lines", "fox.png"], "error: --control is fox.png, and there is no such file"),
+    (["fox", "--fast", "--weights", "nowhere"], "error: no weights 'nowhere': give 'openmoji'"),
     (["fox", "--weights", "nowhere"], "error: no weights 'nowhere': give 'openmoji'"),
 ])  # fmt: skip
 def test_bad_options_are_one_line_and_exit_code_2(wrong, message, tmp_path, monkeypatch, capsys):

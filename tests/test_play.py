@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from itertools import product
+from threading import Event
 
 import numpy as np
 import pytest
@@ -21,7 +22,10 @@ from minidiff.adapt import LoRA
 from minidiff.clip import CLIP, CLIPConfig, CLIPImage, VisionConfig
 from minidiff.controlnet import ControlNet
 from minidiff.ip_adapter import IPAdapter
+from minidiff.pipeline import StableDiffusion
 from minidiff.play import AHEAD, SAVED, explore, play, png, words
+from minidiff.play.live import Newest
+from minidiff.play.pipelines import Remembering
 from minidiff.play.recipe import python
 from minidiff.play.sketchpad import Sketchpad, ink, url
 from minidiff.play.studio import Studio
@@ -292,6 +296,142 @@ def test_the_studio_draws_what_the_pipeline_draws(pipe, studio):
     assert picture_of(frames[-1][0]).convert("RGB").size == pipe.decode(estimate)[0].size
     assert "cat on pink, not dog on pink, guidance 2, 4 steps of heun, seed 7" in repr(studio)
     assert picture(shown(studio)["image/png"]).width == 256 + 16
+
+
+def test_what_is_overtaken_is_never_worked_on():
+    begun, ended, busy, go = [], [], Event(), Event()
+
+    def work(asked):
+        begun.append(asked)
+        busy.set()
+        assert go.wait(60)
+        yield
+        ended.append(asked)
+
+    newest = Newest(work)
+    newest.ask(0)
+    assert busy.wait(60)
+    for i in range(1, 50):
+        newest.ask(i)
+    go.set()
+    newest.wait(60)
+    assert (begun, ended) == ([0, 49], [49]), "what was begun is left between two steps"
+    newest.ask(50)
+    newest.wait(60)
+    assert ended[-1] == 50
+    go.clear(), busy.clear()
+    newest.ask(51)
+    assert busy.wait(60)
+    newest.ask(52)
+    go.set()
+    newest.stop()
+    newest.wait(60)
+    assert 52 not in ended, "what waited when it was stopped is forgotten"
+
+
+@pytest.fixture
+def fast(pipe, studio):
+    """The other pipeline of a studio; `read` are the prompts that it read."""
+    fast = StableDiffusion(pipe.vae, pipe.unet, pipe.text, pipe.tokenizer, words=pipe.words, fast=True)
+    fast.prompts, read = [], fast.read
+    fast.read = Remembering(lambda prompts, *told: fast.prompts.append(prompts) or read(prompts, *told))
+    studio.pipes.both, studio.pipes._student = True, fast
+    return fast
+
+
+def follow(studio):
+    """What the page has been sent since: pictures that follow."""
+    studio.live.wait(60)
+    seen, studio.sent[:] = [picture_of(message["live"]) for message in studio.sent if "live" in message], []
+    return seen
+
+
+def test_the_switch_brings_a_picture_that_follows_and_draw_keeps_it(pipe, studio, fast):
+    ask(studio, "fast", settings=studio.widget.settings | {"fast": True})
+    begin = {"steps": 2, "guidance": 1, "sampler": "consistency", "negative_prompt": "", "fast": True}
+    assert studio.widget.settings.items() >= begin.items()
+    first, last = follow(studio)
+    (two,) = fast(PROMPT, progress=False)
+    (one,) = fast(PROMPT, steps=1, progress=False)
+    assert last.convert("RGB") == two and first.format == "JPEG", "after one call, and exactly after two"
+    assert np.abs(np.asarray(first, int) - np.asarray(one, int)).mean() < 20 and len(studio.drawn) == 1
+    for seed in range(3):
+        studio.widget.settings = studio.widget.settings | {"seed": seed}
+    assert 2 <= len(follow(studio)) <= 6
+    studio.widget.settings = studio.widget.settings | {"prompt": "cat on pink"}
+    assert follow(studio)[-1].convert("RGB") == fast("cat on pink", seed=2, progress=False)[0]
+    reads = fast.prompts.count(["cat on pink"])
+    studio.widget.settings = studio.widget.settings | {"seed": 8}
+    assert len(follow(studio)) == 2 and fast.prompts.count(["cat on pink"]) == reads, "what did not change is not read"
+    studio.widget.settings = studio.widget.settings | {"prompt": " "}
+    assert follow(studio) == [] and studio.message == "", "nothing to draw, and nothing wrong yet"
+
+    (drawn,) = draw(studio, prompt="cat on pink", seed=8)
+    assert drawn == fast("cat on pink", seed=8, progress=False)[0]
+    item = studio._item(studio.drawn[-1])
+    assert "guidance 1, 2 steps of consistency, fast, seed 8" in item["caption"] and "Fast: True" in item_text(item)
+    ask(studio, "fast", settings=studio.widget.settings | {"fast": False, "prompt": PROMPT, "seed": 0})
+    assert draw(studio) == [studio.drawn[0].picture] and follow(studio) == [], "all is as it was"
+    ask(studio, "recall", id=1)
+    assert follow(studio)[-1].convert("RGB") == drawn and draw(studio) == [drawn]
+
+    content = item["url"].partition(",")[2]
+    ask(studio, "fast", settings=studio.widget.settings | {"fast": False})
+    ask(studio, "open", name="cat.png", content=content)
+    assert studio.message == "Its settings are back." and studio.widget.settings["fast"] and draw(studio) == [drawn]
+    other = Studio(pipe, PROMPT, steps=1)
+    ask(other, "open", name="cat.png", content=content)
+    assert not other.widget.settings["fast"], "one that has no fast pipeline takes it as any picture"
+
+
+def test_a_scribble_is_followed(pipe, studio, fast):
+    torch.manual_seed(0)
+    studio.controlnet = ControlNet.from_unet(pipe.unet).eval()
+    torch.nn.init.normal_(studio.controlnet.controlnet_mid_block.weight, std=0.5)
+    studio.widget.settings = studio.widget.settings | begin_of("scribble")
+    assert follow(studio) == [], "nothing is painted yet"
+    lines = np.zeros((128, 128), bool)
+    for y in (20, 60):
+        lines[y : y + 4, 20:100] = True
+        studio.widget.lines = ink(lines)
+        *_, last = follow(studio)
+        hint = Image.fromarray(np.where(lines, 0, 255).astype("uint8")).convert("RGB")
+        assert last.convert("RGB") == fast(PROMPT, control=(studio.controlnet, hint, 1), progress=False)[0]
+
+
+def begin_of(mode):
+    return minidiff.play.studio.FAST | {"fast": True, "mode": mode}
+
+
+def test_a_lora_is_read_anew_by_the_fast_pipeline(pipe, studio, fast, tmp_path):
+    torch.manual_seed(5)
+    koala = LoRA.new(pipe.unet, rank=2)
+    for matrix in koala.parameters():
+        torch.nn.init.normal_(matrix.detach(), std=0.3)
+    ask(studio, "open", **file_of(koala, tmp_path))
+    studio.widget.settings = studio.widget.settings | begin_of("text to image")
+    with_it = follow(studio)[-1]
+    studio.widget.settings = studio.widget.settings | {"loras": {"koala": 0}}
+    without = follow(studio)[-1]
+    assert with_it.convert("RGB") != without.convert("RGB") == fast(PROMPT, progress=False)[0]
+    assert len(fast.prompts) == 2, "once with each weight of it"
+
+
+def test_a_studio_of_a_fast_pipeline_is_fast(pipe, fast):
+    studio = Studio(fast, PROMPT)
+    assert studio.widget.settings["fast"] and not studio.widget.switch
+    assert studio.drawn[0].picture == fast(PROMPT, progress=False)[0]
+
+
+def test_as_python_both_pipelines_are_made(studio, fast):
+    studio.widget.settings = studio.widget.settings | begin_of("text to image")
+    draw(studio)
+    ask(studio, "edit", id=1)
+    slow = {"fast": False, "guidance": 4, "sampler": "ddim", "steps": 2}
+    draw(studio, **slow)
+    code = python(studio.drawn[-1], studio.drawn, True)
+    assert 'fast = StableDiffusion.from_pretrained("openmoji", fast=True)' in code and "picture_1 = fast(" in code
+    assert 'pipe = StableDiffusion.from_pretrained("openmoji")' in code and "picture_2 = pipe(" in code
 
 
 def test_four_at_once_are_of_four_seeds_and_each_comes_back_alone(pipe, studio):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from PIL import Image
@@ -34,7 +35,7 @@ def caption(said: dict) -> str:
     mode, steps = said["mode"], said["steps"]
     parts = [said["prompt"], f"not {said['negative_prompt']}" * bool(said["negative_prompt"])]
     parts += [f"guidance {said['guidance']:g}", f"{steps} step{'s' * (steps != 1)} of {said['sampler']}"]
-    parts += [f"seed {said['seed']}", mode * (mode != MODES[0])]
+    parts += ["fast"] * said["fast"] + [f"seed {said['seed']}", mode * (mode != MODES[0])]
     parts += [f"strength {said['strength']:g}"] * (mode in ("image to image", "inpaint"))
     parts += [f"margins {' '.join(map(str, said['margins']))}"] * (mode == "outpaint")
     parts += [f"scale {said['control_scale']:g}"] * (mode == "scribble")
@@ -43,13 +44,15 @@ def caption(said: dict) -> str:
     return ", ".join(filter(None, parts))
 
 
-def read(text: str, samplers: dict, model: str, loras: dict[str, LoRA]) -> tuple[dict, bool]:
+def read(text: str, samplers: dict, model: Callable[[bool], str], loras: dict[str, LoRA]) -> tuple[dict, bool]:
     """(the panel's settings, whether they are all that it was made of) of a picture's file, as `infotext` writes them.
 
-    Without settings if another model drew it, or none. Of its LoRAs, those that are open count.
+    Without settings if another model drew it, or none: `model` gives the hash of the usual one, or of the fast one. Of
+    its LoRAs, those that are open count.
     """
     found = infotext.parse(text)
-    if found.get("Model hash") != model:
+    fast = "Fast" in found
+    if "Model hash" not in found or found["Model hash"] != model(fast):
         return {}, False
     try:
         known = {"steps": int(found["Steps"]), "seed": int(found["Seed"]), "guidance": float(found["CFG scale"])}
@@ -62,7 +65,7 @@ def read(text: str, samplers: dict, model: str, loras: dict[str, LoRA]) -> tuple
     added = {name: float(weight) for (name, _, hash), weight in zip(hashes, weights, strict=False)
              if name in loras and loras[name].hash == hash}  # fmt: skip
     known |= {"prompt": prompt, "negative_prompt": found["Negative prompt"], "sampler": sampler}
-    known |= {"loras": dict.fromkeys(loras, 0) | added, "ip_image": None}
+    known |= {"fast": fast, "loras": dict.fromkeys(loras, 0) | added, "ip_image": None}
     if "Margins" in found:
         return known | {"mode": "outpaint", "margins": [int(each) for each in found["Margins"].split()]}, False
     if "Denoising strength" in found:
@@ -75,7 +78,7 @@ def read(text: str, samplers: dict, model: str, loras: dict[str, LoRA]) -> tuple
 
 def python(drawn: Drawn, strip: list[Drawn], shipped: bool) -> str:
     """The calls that draw a picture: those of the pictures that it was made of first."""
-    imports, names, calls, added = set(), {}, [], {}
+    imports, names, calls, added = set(), {}, [], {"pipe": {}, "fast": {}}
 
     def embedded(picture: Image.Image) -> str:
         imports.update(("import base64", "import io", "from PIL import Image"))
@@ -104,24 +107,28 @@ def python(drawn: Drawn, strip: list[Drawn], shipped: bool) -> str:
             options = {k: v for k, v in each.options.items() if v is not None and (k, v) != ("negative_prompt", "")}
             arguments = [(name, shown(name, value)) for name, value in options.items()]
             loras = {name: weight for name, weight in each.settings["loras"].items() if weight}
-            for name in (added | loras).keys():
-                if added.get(name, 0) != loras.get(name, 0):
-                    calls.append(f'pipe.load_lora("{name}.safetensors", {loras.get(name, 0)})')
-            added.clear()
-            added.update(loras)
+            pipe = pipe_of(each)
+            for name in (added[pipe] | loras).keys():
+                if added[pipe].get(name, 0) != loras.get(name, 0):
+                    calls.append(f'{pipe}.load_lora("{name}.safetensors", {loras.get(name, 0)})')
+            added[pipe] = loras
             lines = [f"    {value}," if name == "prompt" else f"    {name}={value}," for name, value in arguments]
             names[id(each)] = f"picture_{len(names) + 1}"
-            calls.append("\n".join([f"{names[id(each)]} = pipe(", *lines, f")[{each.index}]"]))
+            calls.append("\n".join([f"{names[id(each)]} = {pipe}(", *lines, f")[{each.index}]"]))
         return names[id(each)]
 
-    last = called(drawn)
-    if shipped:
+    def pipe_of(each: Drawn) -> str:
+        return "fast" if shipped and each.settings["fast"] else "pipe"
+
+    last, start = called(drawn), []
+    if not shipped:
+        start = ["# pipe is the pipeline that the studio was given"]
+    made_of = [each for each in strip if id(each) in names] if shipped else []
+    for pipe in dict.fromkeys(map(pipe_of, made_of)):
         imports.add("from minidiff.pipeline import StableDiffusion")
-        start = 'pipe = StableDiffusion.from_pretrained("openmoji")'
-        if any("ip_image" in each.options for each in strip if id(each) in names):
+        start.append(f'{pipe} = StableDiffusion.from_pretrained("openmoji"{", fast=True" * (pipe == "fast")})')
+        if any("ip_image" in each.options for each in made_of if pipe_of(each) == pipe):
             imports.add("from minidiff.pipeline import WEIGHTS")
-            start += '\npipe.load_ip_adapter(WEIGHTS / "ipadapter.safetensors", WEIGHTS / "clip.safetensors")'
-    else:
-        start = "# pipe is the pipeline that the studio was given"
+            start.append(f'{pipe}.load_ip_adapter(WEIGHTS / "ipadapter.safetensors", WEIGHTS / "clip.safetensors")')
     imports = sorted(imports, key=lambda line: (line.startswith("from"), line))
-    return "\n".join([*imports, "", start, *calls, last, ""])
+    return "\n".join([*imports, "", *start, *calls, last, ""])

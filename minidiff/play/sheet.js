@@ -33,6 +33,23 @@ function stripes(pen) {
   return pen.createPattern(tile, "repeat");
 }
 
+// f, at most once in pace() milliseconds. The last call is never lost: it is made later, or by `now`.
+function seldom(f, pace) {
+  let resting, again;
+  function call() {
+    again = resting;
+    if (resting) return;
+    resting = true;
+    setTimeout(() => {
+      resting = false;
+      if (again) call();
+    }, pace());
+    f();
+  }
+  call.now = () => again && ((again = false), f());
+  return call;
+}
+
 // One stroke, as a curve through the middles of its points: a single path has no joints to be seen.
 function trace(pen, { points, size, erase, colour, clear }, scale) {
   if (clear) return pen.clearRect(0, 0, pen.canvas.width, pen.canvas.height);
@@ -54,8 +71,9 @@ function trace(pen, { points, size, erase, colour, clear }, scale) {
 //             is painted; "" for nothing
 // background  name of the trait that holds the picture below; without one, or if it is "", paper of `side`, [w, h]
 // colours     CSS colours to paint with; without them the paint is a mask, striped on a picture and black on paper
+// follows     () -> after how many milliseconds the ink is wanted again while a stroke is drawn; 0 if when it ends
 // Returns its element, `undo` and `redo`, and `end`, to call when the page no longer needs it.
-function sheet(model, { ink, background, label, brush, colours, side }) {
+function sheet(model, { ink, background, label, brush, colours, side, follows }) {
   const seen = make("canvas", { tabIndex: 0, className: "minidiff-sheet" });
   const [base, native, layer, back] = [make("canvas"), make("canvas"), make("canvas"), new Image()];
   const size = make("input", { type: "range", min: 1, max: 48, value: brush, title: "brush size: [ and ]" });
@@ -134,6 +152,8 @@ function sheet(model, { ink, background, label, brush, colours, side }) {
     show();
   }
 
+  const sendSoon = seldom(send, follows);
+
   function add(another) {
     strokes.push(another);
     undone = [];
@@ -188,6 +208,7 @@ function sheet(model, { ink, background, label, brush, colours, side }) {
     if (stroke) stroke.points.push(...(events.length ? events : [event]).map(at));
     cursor = at(event);
     show();
+    if (stroke && follows?.()) sendSoon();
   };
   seen.onpointerup = seen.onpointercancel = () => {
     const done = stroke;

@@ -1,5 +1,6 @@
 // The page's side of studio.py; sheet.js stands before it. What it asks of Python is a message, {do, …}; what Python
-// says is in the model's traits, but for the strip's pictures, which come as messages: {pictures, all}.
+// says is in the model's traits, but for the strip's pictures, which come as messages: {pictures, all}, and for those that
+// follow what moves, if it is fast: {live}.
 
 const MODES = {
   "text to image": ["Draw", "A picture from words alone"],
@@ -55,7 +56,9 @@ function render({ model, el }) {
   let pictures = [], // the strip: {id, url, caption, code, file}
     shown = [], // ids of those in the frame
     loras = {}, // name -> its dial
-    arranged; // the mode that is seen
+    arranged, // the mode that is seen
+    pace = 50, // milliseconds between two things that are said of what moves: twice while a picture is drawn
+    follows = false; // whether the frame has the picture that follows, and not those of `shown`
 
   // ------------------------------------------------------------------------------------------ what is asked for
   const prompt = make("input", { type: "text", ariaLabel: "prompt", placeholder: "what to draw", spellcheck: false });
@@ -70,6 +73,8 @@ function render({ model, el }) {
   const message = box("message");
   message.setAttribute("role", "status");
   const four = field("four at once", { type: "checkbox" }, "four pictures, of four seeds");
+  const fast = field("fast", { type: "checkbox" }, "two calls of a network that needs no more; the picture follows what you do");
+  fast.label.hidden = !model.get("switch");
   const modes = Object.entries(MODES).map(([mode, [, title]]) => button(mode, title, () => enter(mode)));
   const tabs = box("modes", ...modes);
   tabs.setAttribute("role", "group");
@@ -89,12 +94,12 @@ function render({ model, el }) {
   const sides = ["left", "top", "right", "bottom"].map((side) =>
     field(side, { type: "number", min: 0, max: 64, step: 8, required: true }, `pixels to draw at the ${side}`),
   );
-  const fields = [negative, guidance, steps, sampler, seed, strength, scale, likeness, fresh, four, ...sides];
+  const fields = [negative, guidance, steps, sampler, seed, strength, scale, likeness, fresh, four, fast, ...sides];
 
   // ------------------------------------------------------------------------------------------ what is painted
   const sheets = Object.entries(SHEETS).map(([mode, options]) => {
     const colours = mode === "image to image" ? model.get("colours") : undefined;
-    const made = sheet(model, { ...options, colours, side: model.get("side") });
+    const made = sheet(model, { ...options, colours, side: model.get("side"), follows: () => model.get("settings").fast && pace });
     made.element.classList.add(`minidiff-${options.label}`);
     ends.push(made.end);
     return [mode, made];
@@ -154,6 +159,7 @@ function render({ model, el }) {
 
   // ------------------------------------------------------------------------------------------ what was drawn
   const frame = box("frame");
+  const live = make("img", { className: "minidiff-live" });
   const caption = box("caption");
   const edit = button("Edit this", "redraw this picture, or a part of it, or around it", () => ask("edit", { id: shown[0] }));
   const look = button("Draw alike", "let what it shows count beside the words", () => alike(shown[0]));
@@ -170,7 +176,7 @@ function render({ model, el }) {
     "ask",
     tabs,
     box("row", box("prompt", echo, prompt), dice),
-    box("row", draw, four.label, bar, message),
+    box("row", draw, four.label, fast.label, bar, message),
     line,
     examples,
   );
@@ -190,6 +196,7 @@ function render({ model, el }) {
 
   // ------------------------------------------------------------------------------------------ between page and Python
   function ask(what, more = {}) {
+    moved.now();
     model.send({ do: what, settings: read(), ...more });
   }
 
@@ -220,9 +227,12 @@ function render({ model, el }) {
     }
     for (const [name, { input }] of Object.entries(loras)) {
       input.value = found.loras[name];
-      input.oninput = changed;
+      input.oninput = moved;
       input.say();
     }
+    for (const { input } of [negative, guidance, sampler]) input.disabled = found.fast;
+    steps.input.max = model.get(found.fast ? "few_steps" : "most_steps");
+    if (follows && !found.fast) settle(shown);
     arrange(found.mode);
     mark();
   }
@@ -237,6 +247,8 @@ function render({ model, el }) {
     model.set("settings", read());
     model.save_changes();
   }
+
+  const moved = seldom(changed, () => pace);
 
   function enter(mode) {
     const before = model.get("settings").mode;
@@ -348,7 +360,7 @@ function render({ model, el }) {
   }
 
   function settle(ids) {
-    shown = ids;
+    [shown, follows] = [ids, false];
     const [first] = view(ids);
     for (const each of strip.children) each.ariaPressed = ids.includes(+each.dataset.id);
     if (!first) return;
@@ -356,6 +368,17 @@ function render({ model, el }) {
     code.value = first.code;
     copy.disabled = !first.code;
     edit.parentElement.hidden = ids.length > 1;
+  }
+
+  function follow(url) {
+    follows = true;
+    [live.src, live.alt] = [url, prompt.value];
+    if (frame.firstChild === live) return;
+    frame.classList.remove("minidiff-several");
+    frame.replaceChildren(live);
+    caption.textContent = "It follows what you do. Draw keeps it.";
+    edit.parentElement.hidden = true;
+    for (const each of strip.children) each.ariaPressed = false;
   }
 
   function recall(id) {
@@ -387,8 +410,10 @@ function render({ model, el }) {
     reader.readAsDataURL(given);
   }
 
-  function receive({ text, kind, pictures: added, all, show }) {
+  function receive({ text, kind, live: url, seconds, pictures: added, all, show }) {
     if (text !== undefined) tell(text, kind);
+    if (seconds) pace = Math.min(250, Math.max(25, 500 * seconds));
+    if (url && model.get("settings").fast && !model.get("busy")) follow(url);
     if (!added) return;
     pictures = all ? added : [...pictures, ...added];
     for (const each of all ? (strip.replaceChildren(), added) : added) {
@@ -396,7 +421,7 @@ function render({ model, el }) {
       thumb.dataset.id = each.id;
       thumb.append(make("img", { src: each.url, alt: "" }));
       thumb.onpointerenter = thumb.onfocus = () => model.get("busy") || view([each.id]);
-      thumb.onpointerleave = thumb.onblur = () => model.get("busy") || view(shown);
+      thumb.onpointerleave = thumb.onblur = () => model.get("busy") || (follows ? follow(live.src) : view(shown));
       strip.prepend(thumb);
     }
     reach(strip);
@@ -411,7 +436,8 @@ function render({ model, el }) {
     bar.hidden = !busy;
     entitle(mode);
     frame.classList.toggle("minidiff-busy", busy);
-    if (!busy) return shown.length && view(shown);
+    if (!busy) return !follows && shown.length && settle(shown);
+    follows = false;
     if (!frames.length) return;
     frame.classList.toggle("minidiff-several", frames.length > 1);
     frame.replaceChildren(...frames.map((url) => make("img", { src: url, alt: "what it expects the picture to be" })));
@@ -441,8 +467,9 @@ function render({ model, el }) {
   });
   file.onchange = () => opened(file.files[0]).then(() => (file.value = ""));
   prompt.onscroll = () => (echo.scrollLeft = prompt.scrollLeft);
-  prompt.oninput = () => (mark(), changed());
-  for (const { input } of fields) input.oninput = changed;
+  prompt.oninput = () => (mark(), moved());
+  for (const { input } of fields) input.oninput = moved;
+  fast.input.oninput = () => ask("fast");
   for (const side of sides) side.input.addEventListener("input", () => arrange("outpaint"));
   on("change:settings", write);
   on("change:unknown", mark);

@@ -5,9 +5,7 @@ import io
 import re
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
 from threading import Event, Thread
@@ -17,17 +15,21 @@ from PIL import Image, ImageOps
 
 from minidiff import data, infotext, show
 from minidiff.adapt import LoRA
+from minidiff.arguments import FEW
 from minidiff.controlnet import ControlNet
 from minidiff.convert import load
 from minidiff.pictures import on_white
 from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.play import Panel, words
+from minidiff.play.live import Newest, frames, noted
+from minidiff.play.pipelines import Pipelines
 from minidiff.play.recipe import EDITS, INKS, MODES, Drawn, caption, python, read
 from minidiff.play.sketchpad import inked, opened, source, url
 from minidiff.sample import SAMPLERS
 from minidiff.trace import Drawing
 
 START = {
+    "fast": False,
     "mode": MODES[0],
     "negative_prompt": "",
     "strength": 0.8,
@@ -38,11 +40,14 @@ START = {
     "four_at_once": False,
     "new_each_time": False,
 }
+FAST = {"steps": 2, "guidance": 1, "sampler": "consistency", "negative_prompt": ""}  # where the switch begins
 COLOURS = ["#2c2838", "#ffffff", "#ea5a47", "#fcea2b", "#5c9e31", "#61b2e4", "#a57939", "#8967aa"]  # OpenMoji's
 
 
 class Studio(Panel):
     """Draw, redraw an image, what is painted of it or what is around it, follow a scribble: `MODES`.
+
+    While it is fast, a picture follows whatever moves on the panel: see `play.live`. Draw keeps it.
 
     `drawn` are all pictures so far, `image` is what is redrawn; `widget.settings` is what the panel says. `message` is
     its last line.
@@ -53,19 +58,24 @@ class Studio(Panel):
         pipe: StableDiffusion | None = None,
         prompt: str = "cat left of umbrella on pink",
         *,
-        steps: int = 25,
-        guidance: float = 4.0,
+        steps: int | None = None,
+        guidance: float | None = None,
         seed: int = 0,
     ):
-        """Draws the first picture. `pipe` is the shipped one if none is given."""
-        self.shipped, self.pipe = pipe is None, pipe or StableDiffusion.from_pretrained()
+        """Draws the first picture. Without a `pipe` it is the shipped one; steps and guidance are those of the pipe."""
+        self.shipped, self.pipes = pipe is None, Pipelines(pipe)
+        self.pipe = self.pipes.given
         # a pipeline of diffusers' has a sampler of its own
-        own = {"its scheduler": None} if self.pipe.scheduler_config is not None or self.pipe.sampler else {}
-        self.samplers = own | SAMPLERS
+        its = self.pipe.scheduler_config is not None or (self.pipe.sampler and not self.pipe.fast)
+        self.samplers = ({"its scheduler": None} if its else {}) | SAMPLERS
         self.loras = {name: lora for name, (lora, _) in self.pipe.loras.items()}  # that have a dial
         self.drawn, self.message, self._thread, self._stopping = [], "", None, Event()
-        settings = START | {"prompt": prompt, "guidance": guidance, "steps": steps, "seed": seed}
-        settings["sampler"] = next(iter(self.samplers))
+        self.live = Newest(self._follow)
+        settings = START | {"prompt": prompt, "seed": seed, "sampler": next(iter(self.samplers))}
+        settings |= FAST | {"fast": True} if self.pipe.fast else {}
+        settings["steps"] = self.pipe.steps if steps is None else steps
+        settings["guidance"] = self.pipe.guidance if guidance is None else guidance
+        self._own = {True: FAST, False: {name: settings[name] for name in FAST}}
         settings["loras"] = {name: weight for name, (_, weight) in self.pipe.loras.items()}
         options = self._options(settings)
         self._keep(self.pipe(**options, progress=False), settings, options)
@@ -89,6 +99,7 @@ class Studio(Panel):
 
     def wait(self, seconds: float | None = None) -> None:
         """Until nothing is being drawn, or so many seconds."""
+        self.live.wait(seconds)
         if self._thread:
             self._thread.join(seconds)
 
@@ -96,12 +107,11 @@ class Studio(Panel):
         if self._thread and self._thread.is_alive():
             return
         self._stopping.clear()
+        self.live.stop()
         under = self.image if settings["mode"] in EDITS else None
         with noted() as notes:
             options = self._options(settings, **inks)
-            for name, lora in self.loras.items():
-                self.pipe.load_lora(lora, settings["loras"].get(name, 0), name)
-            drawing = self.pipe.draw(**options)
+            drawing = self._ready(settings).draw(**options)
         work = (drawing, notes, settings, options, inks, under)
         self._thread = Thread(target=self._caught, args=(self._drawing, *work), daemon=True)
         self._thread.start()
@@ -131,7 +141,8 @@ class Studio(Panel):
 
     def _keep(self, pictures: list[Image.Image], settings: dict, options: dict, inks=None, under=None) -> None:
         """Add pictures to the strip, each with settings that draw it alone."""
-        texts = infotext.texts(self.pipe, pictures, **options, model=self.model)
+        fast = settings["fast"]
+        texts = infotext.texts(self.pipes[fast], pictures, **options, model=self.pipes.hash(fast))
         for i, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
             said = settings | {"seed": settings["seed"] + i, "four_at_once": False, "new_each_time": False}
             self.drawn.append(Drawn(picture, said, options, i, caption(said), inks or {}, under, text))
@@ -160,13 +171,17 @@ class Studio(Panel):
         if mode == "outpaint":
             options["margins"] = tuple(settings["margins"])
         if settings["ip_image"] is not None:
-            if self.shipped and self.pipe.ip_adapter is None:
-                self.pipe.load_ip_adapter(WEIGHTS / "ipadapter.safetensors", WEIGHTS / "clip.safetensors")
+            pipe = self.pipes[settings["fast"]]
+            if self.shipped and pipe.ip_adapter is None:
+                pipe.load_ip_adapter(WEIGHTS / "ipadapter.safetensors", WEIGHTS / "clip.safetensors")
             options |= {"ip_image": self.drawn[settings["ip_image"]].picture, "ip_scale": settings["ip_scale"]}
         if mode == "scribble":
             hint = Image.fromarray(np.where(inked(lines), 0, 255).astype("uint8")).convert("RGB")
             options["control"] = (self.controlnet, hint, settings["control_scale"])
         return options
+
+    def _ready(self, settings: dict) -> StableDiffusion:
+        return self.pipes.with_loras(settings["fast"], self.loras, settings["loras"])
 
     @property
     def _side(self) -> tuple[int, int]:
@@ -174,14 +189,36 @@ class Studio(Panel):
         return (self.pipe.factor * self.pipe.unet.config.sample_size,) * 2
 
     @cached_property
-    def model(self) -> str:
-        """The hash of the weights, taken once: of a real model it takes seconds."""
-        return infotext.of_model(self.pipe)
-
-    @cached_property
     def controlnet(self) -> ControlNet:
         """The one that reads line art, loaded when it is needed."""
         return load(ControlNet, WEIGHTS / "lines.safetensors", self.pipe.device)
+
+    # ------------------------------------------------------------------------------------------ following the hand
+
+    def _moved(self, _) -> None:
+        """Something on the panel is no longer as it was."""
+        settings = self.widget.settings
+        if settings["fast"] and not (self._thread and self._thread.is_alive()):
+            self.live.ask(settings | {"four_at_once": False}, {name: getattr(self.widget, name) for name in INKS})
+
+    def _follow(self, settings: dict, inks: dict) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            with noted():
+                drawing = self._ready(settings).draw(**self._options(settings, **inks))
+        except ValueError:  # nothing is typed or painted yet, for example; what it is, Draw says
+            return
+        for frame in frames(drawing):
+            if frame:
+                self.widget.send({"live": frame, "seconds": time.perf_counter() - start})
+                start = time.perf_counter()
+            yield
+
+    def _on_fast(self, settings: dict) -> None:
+        """The switch: either network has steps, guidance and the like of its own."""
+        fast = settings["fast"]
+        self._own[not fast] = {name: settings[name] for name in FAST}
+        self.widget.settings = settings | self._own[fast]
 
     # ------------------------------------------------------------------------------------------ what the page asks for
 
@@ -260,7 +297,7 @@ class Studio(Panel):
             raise ValueError(f"{name} cannot be read as a picture: open a PNG, a JPEG or the like.") from None
         file.seek(0)
         text = Image.open(file).info.get("parameters", "")
-        known, whole = read(text, self.samplers, self.model, self.loras)
+        known, whole = read(text, self.samplers, self.pipes.hash, self.loras)
         said = settings | known | {"four_at_once": False, "new_each_time": False}
         self.drawn.append(Drawn(picture, said, caption=f"opened: {name}", text=text, under=picture))
         if known:
@@ -296,7 +333,7 @@ class Studio(Panel):
 
     def _typed(self, change) -> None:
         """Which words of the prompt it does not know."""
-        if self.pipe.words:
+        if self.pipe.words and change.new["prompt"] != change.old.get("prompt"):
             self.widget.unknown = words.unknown(change.new["prompt"], self.pipe.words)
 
     # ------------------------------------------------------------------------------------------ building
@@ -309,6 +346,8 @@ class Studio(Panel):
             image=url(self.image),
             side=list(self._side),
             samplers=list(self.samplers),
+            switch=self.pipes.both,
+            few_steps=FEW,
             most_steps=self.pipe.schedule.T if self.pipe.scheduler_config is None else 1000,
             words=words.GROUPS if knows else {},
             tiles=url(words.tiles()) if knows else "",
@@ -316,6 +355,7 @@ class Studio(Panel):
             colours=COLOURS,
         )
         self.widget.observe(self._typed, "settings")
+        self.widget.observe(self._moved, ["settings", *INKS])
         self.widget.on_msg(self._asked)
 
 
@@ -337,16 +377,7 @@ def _panel() -> type:
         frames = List().tag(sync=True)  # the estimates of x_0, while it draws
         # what does not change
         side, samplers, examples, colours = (List().tag(sync=True) for _ in range(4))
-        words, most_steps, tiles = Dict().tag(sync=True), Int().tag(sync=True), Unicode().tag(sync=True)
+        words, tiles, switch = Dict().tag(sync=True), Unicode().tag(sync=True), Bool().tag(sync=True)
+        most_steps, few_steps = (Int().tag(sync=True) for _ in range(2))
 
     return Page
-
-
-@contextmanager
-def noted() -> Iterator[list[str]]:
-    """A list that then holds the warnings, for as short as can be: Python catches those of all threads at once."""
-    notes = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        yield notes
-    notes += (str(each.message) for each in caught)
