@@ -73,7 +73,7 @@ azimuth.sin()[:, None, None, None] -> azimuth.sin()[:1, None, None, None]
 s = (torch.arange(n).to(azimuth) -> s = (torch.arange(side).to(azimuth)
 """
 
-EQUIVALENT = """
-torch.meshgrid(s, u, u, indexing="ij") -> torch.meshgrid(s, u, u)
+EQUIVALENT = r"""
+torch.meshgrid(s, u, u, indexing='ij') -> torch.meshgrid(s, u, u)
     torch's default, of which it only warns
 """
