@@ -36,7 +36,7 @@ MISTAKES = r"""
 return (1 - level**2).sqrt() * little -> return (1 - level) * little
     The picture's factor is 1 - level: with it the variance sinks. The squares of both factors add up to 1.
 return (1 - level**2).sqrt() * little -> return (1 - level**2) * little
-    The root over 1 - level² is missing.
+    The root is missing: your factor for the picture is the square of the right one.
 return (1 - level**2).sqrt() * little -> return (1 - level).sqrt() * little
     The level is not squared under the root.
 return (1 - level**2).sqrt() * little -> return little
