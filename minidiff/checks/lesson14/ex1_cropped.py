@@ -77,4 +77,13 @@ resized[:, top : top + size, left : left + size] -> resized[:, left : left + siz
 (round(h * scale), round(w * scale)) -> (int(h * scale), int(w * scale) - 1)
 """
 
-EQUIVALENT = ""
+EQUIVALENT = r"""
+min(h, w) -> min(w, h)
+    the smaller of two is the same in any order
+F.interpolate(picture[None], (round(h * scale), round(w * scale)), mode='bicubic', antialias=True)[0] -> F.interpolate(picture[None], (round(h * scale), round(w * scale)), mode='bicubic', antialias=True)[-1]
+    there is one picture, the first and the last
+zip(u, resized.shape[1:], strict=True) -> zip(u, resized.shape[1:])
+    both are two numbers
+zip(u, resized.shape[1:], strict=True) -> zip(u, resized.shape[1:], strict=False)
+    both are two numbers
+"""

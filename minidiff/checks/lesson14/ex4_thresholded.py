@@ -57,7 +57,7 @@ torch.quantile(x0.abs().flatten(1), percentile, dim=1) -> torch.quantile(x0.abs(
     You take the percentile from the wrong end.
 torch.quantile(x0.abs().flatten(1), percentile, dim=1) -> torch.quantile(x0.abs().flatten(1), 0.995, dim=1)
     percentile has no effect.
-torch.quantile(x0.abs().flatten(1), percentile, dim=1) -> x0.flatten(1).std(1) * 3
+torch.quantile(x0.abs().flatten(1), percentile, dim=1) -> (3 * x0.flatten(1).std(1))
     Your threshold is three deviations: a percentile is asked for.
 """
 

@@ -61,6 +61,8 @@ return times[: before + 1], times[before:] -> return times[: before + 1], times[
 """
 
 EQUIVALENT = r"""
-(times[:-1] > start) -> (times > start)
-    the last time is the lowest, and below `start`
+times[:-1] -> times
+    the last time is the lowest, and begins no step above `start`
+int((times[:-1] > start).sum()) -> (times[:-1] > start).sum()
+    a tensor with one whole number cuts as the number does
 """

@@ -65,7 +65,6 @@ PROPERTIES = [
             _made()["kept"](case.args[0], _shapes(found)) > _made()["kept"](case.args[0], [(128, 128)]) + 0.01
             for case, found in results
         ),
-        _reached,
     ),
     (FAR, lambda results: _value(results) >= GOAL, _reached),
 ]
