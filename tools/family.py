@@ -93,12 +93,13 @@ class Card:
 
 @dataclass(frozen=True)
 class Right:
-    """Which share of n pictures shows `what` was asked for, as the judge sees it."""
+    """Which share of n pictures shows `what` was asked for, as the judge sees it; or, `counted`, how many of them."""
 
     what: str
     share: Found | Card
     n: Found | int
     more: str = ""
+    counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -259,6 +260,54 @@ ROWS = [
         ),
     ),
     Row(
+        "SD 2.1",
+        "Real sizes, without the memory",
+        "its real sizes",
+        "nothing",
+        size="not trained",
+        real=Found("cell-09", r"^SD 2\.1 +([\d,]+)"),
+        train="not trained",
+        draw="not trained",
+        right="not trained",
+    ),
+    Row(
+        "SDXL",
+        "Two copies of one network",
+        "the shipped model, told sizes and crops",
+        EIGHT,
+        size="as the model",
+        real=Found("cell-09", r"^SDXL +([\d,]+)"),
+        train=Found("cell-18", r"^told: \d+ steps in (\d+) s"),
+        train_note="after the model's",
+        draw="not timed",
+        right="cuts are counted, not words",
+    ),
+    Row(
+        "Imagen",
+        "The whole cascade",
+        "32 pixels from words, enlarged to 128",
+        EIGHT,
+        size=[
+            Found("cell-40", r"^base: ([\d,]+) parameters"),
+            Found("cell-48", r"^wary: ([\d,]+) parameters"),
+        ],
+        real="2, 0.6 and 0.4 G",
+        train=[
+            Found("cell-40", r"^base: .* steps in (\d+) s"),
+            Found("cell-48", r"^wary: .* steps in (\d+) s"),
+        ],
+        draw="not timed",
+        right=Right(
+            "object",
+            Found("cell-56", r"^wary, 0\.1 +object +(\d+)%"),
+            Found("cell-56", r"^of (\d+) pictures"),
+        ),
+    ),
+    *(
+        Row(name, "What is known of Midjourney and Firefly", "what is known of it", "nothing here", *["closed"] * 5)
+        for name in ("Midjourney", "Firefly")
+    ),
+    Row(
         "SD 3",
         "A small world, and the rule",
         "an MMDiT by flow matching",
@@ -330,9 +379,65 @@ ROWS = [
             Found("cell-33", r"^share of (\d+) pictures"),
         ),
     ),
-    *(
-        Row(name, "", "what is known of it", "nothing here", *["closed"] * 5)  # lesson 14 says what is known
-        for name in ("Midjourney", "Firefly")
+    Row(
+        "DreamFusion",
+        "Out of the fog",
+        "an apple of fog, by score distillation",
+        "a thing from all sides",
+        size="a grid of 24³",
+        real="a method",
+        train=Found("cell-38", r"^300 steps in (\d+) s"),
+        draw="is its training",
+        right=Right(
+            "an apple, from its sides",
+            Found("cell-40", r"^step +300: an apple from (\d+) of"),
+            Found("cell-40", r"^step +300: an apple from \d+ of (\d+)"),
+            counted=True,
+        ),
+    ),
+    Row(
+        "Magic3D",
+        "Looking at a mesh",
+        "its mesh, painted through the VAE",
+        "a thing from all sides",
+        size="three a corner",
+        real="a method",
+        train=Found("cell-60", r"^60 steps in (\d+) s"),
+        train_note="after the fog",
+        draw="is its training",
+        right=Right(
+            "an apple, from its sides",
+            Found("cell-60", r"^refined +: an apple from +(\d+) of"),
+            Found("cell-60", r"^refined +: an apple from +\d+ of (\d+)"),
+            counted=True,
+        ),
+    ),
+    Row(
+        "LCM",
+        "One, two, four calls",
+        "the student that you train, in 4 calls",
+        FULL,
+        size="as the model",
+        real=Found("cell-57", r"^U-Net +([\d,]+)", "11"),
+        train=Found("cell-29", r"^\d+ steps of \d+ in ([\d.]+) minutes"),
+        draw=Found("cell-34", r"^your student, 4 .* ([\d.]+) s$"),
+        right=Right(
+            "all",
+            Found("cell-34", r"^your student, 4 .*all right +(\d+)%"),
+            Found("cell-34", r"^(\d+) pictures of"),
+        ),
+        units=(60, 1),
+    ),
+    Row(
+        "StreamDiffusion",
+        "A batch of different times",
+        "the shipped student, two frames under way",
+        "a moving disc",
+        size="as the model",
+        real="a method",
+        train="nothing to train",
+        draw=Found("cell-48", r"^([\d.]+) pictures a second", rate=True),
+        right="follows a drawing",
     ),
 ]
 
@@ -424,7 +529,8 @@ def right(row):
     if isinstance(row.right, str):
         return row.right
     share, n = total(row, row.right.share), int(total(row, row.right.n))
-    share = round((share if share <= 1 and isinstance(row.right.share, Card) else share / 100) * n) / n  # a whole count
+    per = n if row.right.counted else 1 if isinstance(row.right.share, Card) else 100
+    share = round(share / per * n) / n  # a whole count
     low, high = interval(share, n)
     words = f"{row.right.what} {100 * share:.0f} % ({100 * low:.0f} to {100 * high:.0f}) of {n}"
     return words + f"; {row.right.more}" * bool(row.right.more)
