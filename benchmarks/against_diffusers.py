@@ -63,12 +63,14 @@ def training(unet, predict, bf16):
     return step
 
 
-def tasks(draw, train, vae, decode, compiled):
-    """What is measured, by name. `draw`: n -> pictures; `train`: whether in bfloat16 -> a step."""
+def tasks(draw, fast, train, vae, decode, compiled):
+    """By name. `draw`: n -> pictures; `fast`: calls -> a picture; `train`: whether in bfloat16 -> a step."""
     latents = noise(16) / vae.config.scaling_factor
     return {
         "one picture": lambda: draw(1),
         "one picture, in fewer steps": lambda: draw(1, FEWER),
+        "one picture, by the student in 4 calls": lambda: fast(4),
+        "one picture, by the student in 2 calls": lambda: fast(2),
         "batch of 16": lambda: draw(16),
         "training step, float32": lambda: train(False)(),
         "training step, bfloat16": lambda: train(True)(),
@@ -77,15 +79,19 @@ def tasks(draw, train, vae, decode, compiled):
 
 
 def ours(pipe, compiled=False):
+    from minidiff.pipeline import StableDiffusion
     from minidiff.sample import ddim, ddpm
 
-    parts = copy.copy(pipe)
+    parts, student = copy.copy(pipe), StableDiffusion.from_pretrained("openmoji", "cpu", fast=True)
     if compiled:
         parts.unet = torch.compile(pipe.unet)
 
     def draw(n, steps=STEPS, compiled=False):
         options = {"steps": steps, "guidance": GUIDANCE, "sampler": ddpm if steps == FEWER else ddim}
         return (parts if compiled else pipe)([PROMPT] * n, **options, latents=noise(n), progress=False)
+
+    def fast(calls):
+        return student(PROMPT, steps=calls, latents=noise(1), progress=False)
 
     @cache
     def train(bf16):  # memory format and attention as in minidiff.train on a CPU
@@ -97,7 +103,7 @@ def ours(pipe, compiled=False):
 
         return training(unet, predict, bf16)
 
-    return tasks(draw, train, pipe.vae, pipe.vae.decode, compiled)
+    return tasks(draw, fast, train, pipe.vae, pipe.vae.decode, compiled)
 
 
 def theirs(folder, compiled=False):
@@ -116,7 +122,7 @@ def theirs(folder, compiled=False):
     def train(bf16):
         return training(plain, lambda *inputs: plain(*inputs).sample, bf16)
 
-    return tasks(draw, train, pipe.vae, lambda z: pipe.vae.decode(z).sample, compiled)
+    return tasks(draw, lambda calls: draw(1), train, pipe.vae, lambda z: pipe.vae.decode(z).sample, compiled)
 
 
 def timed(run):
