@@ -463,7 +463,7 @@ def test_weights_stay_within_their_budget():
     from minidiff.train.__main__ import LIMITS
 
     sizes = {file.stem: file.stat().st_size / 2**20 for file in WEIGHTS.glob("*.safetensors")}
-    assert set(sizes) == {"vae", "clip", "unet", "judge", "ipadapter", "student", *CONTROLS}
+    assert set(sizes) == {"vae", "clip", "unet", "judge", "ipadapter", "student", "decoder", *CONTROLS}
     limits = LIMITS | dict.fromkeys(CONTROLS, LIMITS["controlnet"])
     limits |= {"ipadapter": LIMITS["ip_adapter"], "student": LIMITS["consistency"]}
     assert all(size <= limits[name] for name, size in sizes.items()) and sum(sizes.values()) <= 90
