@@ -363,13 +363,17 @@ def test_a_picture_is_redrawn_from_the_command_line_as_from_python(tmp_path):
 
 
 def test_a_preview_is_there_while_it_forms(tmp_path, monkeypatch):
-    out, decode, seen = tmp_path / "fox.png", StableDiffusion.decode, []
+    out, seen = tmp_path / "fox.png", []
 
-    def watched(pipe, latents):
-        seen.append(Image.open(out).copy() if out.exists() else None)
-        return decode(pipe, latents)
+    def watched(draws):
+        def images(pipe, latents):
+            seen.append(Image.open(out).copy() if out.exists() else None)
+            return draws(pipe, latents)
 
-    monkeypatch.setattr(StableDiffusion, "decode", watched)
+        return images
+
+    for name in ("decode", "preview"):
+        monkeypatch.setattr(StableDiffusion, name, watched(getattr(StableDiffusion, name)))
     command(PROMPTS[0], "--seed", 3, "--steps", 5, "--preview", 2, "--out", out)
     assert seen[0] is None and len(seen) == 3, "after steps 2 and 4, and at the end"
     assert difference([seen[1]], [seen[2]]) > 0 and "parameters" not in seen[1].info
