@@ -39,17 +39,17 @@ def find_weights(name: str | Path) -> Path:
 def from_weights(folder: Path, device: torch.device, fast: bool = False) -> dict:
     """Those in a folder of ours, the student's U-Net if `fast`, the small decoder if it is there. The words that the
     text was taught are in clip.json, if they are known."""
-    models = {"vae": VAE, "student" if fast else "unet": UNet, "clip": CLIP}
-    files = {name: folder / f"{name}.safetensors" for name in models}
-    vae, unet, clip = (load(model, files[name], device) for name, model in models.items())
-    convert.check_fit(list(files.values())[1], unet.config, vae.config, clip.text_model.config)
+    net = folder / f"{'student' if fast else 'unet'}.safetensors"
+    files = {folder / "vae.safetensors": VAE, net: UNet, folder / "clip.safetensors": CLIP}
+    vae, unet, clip = (load(model, file, device) for file, model in files.items())
+    convert.check_fit(net, unet.config, vae.config, clip.text_model.config)
     card = folder / "clip.json"
     words = convert.read_json(card, "fetch or train clip again").get("words") if card.exists() else None
     if words is not None and not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
         raise WeightsError(f'"words" in {card} are {named(words)}, expected a list of words: fetch it again')
-    models = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": clip.text_model}
     small = folder / "decoder.safetensors"
-    models["decoder"] = _channels_last(load(TinyDecoder, small, device)) if small.exists() else None
+    decoder = _channels_last(load(TinyDecoder, small, device)) if small.exists() else None
+    models = {"vae": _channels_last(vae), "unet": _channels_last(unet), "text": clip.text_model, "decoder": decoder}
     return models | {"tokenizer": Tokenizer.load(folder), "words": words}
 
 

@@ -22,7 +22,7 @@ class ConsistencyObjective(UNetObjective):
 
     The model begins as the teacher, without whose guidance it learns to do: one call a step. The target f(x_s, s) is
     that of the averaged weights, their eq. 8. The distance is pseudo-Huber, sqrt(|d|^2 + c^2) - c with c = 0.00054
-    sqrt(D) of D numbers, as Song and Dhariwal 2023 (arXiv:2310.14189) found best.
+    sqrt(D) of D numbers, as Song and Dhariwal 2023 (arXiv:2310.14189) found best for training without a teacher.
     """
 
     empty = 0.0
