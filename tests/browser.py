@@ -1,4 +1,4 @@
-"""JupyterLab and Chromium on this machine: what test_browser.py drives, as a person would."""
+"""JupyterLab and Chromium on this machine: what test_browser*.py drive, as a person would."""
 
 import base64
 import io
@@ -148,6 +148,29 @@ class Notebook:
         self.page.close()
 
 
+@contextmanager
+def opened(lab, name, tmp_path):
+    """A notebook of the folder, open and run; whatever fails then comes with a screenshot and what the page said."""
+    folder, context, url, token = lab
+    notebook = Notebook(context)
+    try:
+        notebook.open(url, token, name)
+        notebook.run()
+        for i, cell in enumerate(notebook.cells()):
+            for output in cell.get("outputs", []):
+                assert output["output_type"] != "error", f"cell {i}: {''.join(output['traceback'])}"
+        yield notebook
+        assert not notebook.said(), "the kernel wrote to stderr"
+        assert not notebook.wrong, "the page logged errors or asked the network"
+    except BaseException as error:
+        notebook.page.screenshot(path=tmp_path / "screenshot.png")
+        said = "\n".join(notebook.said())
+        error.add_note(f"screenshot: {tmp_path / 'screenshot.png'}\npage: {notebook.wrong}\nkernel: {said}")
+        raise
+    finally:
+        notebook.close()
+
+
 def dials(output):
     """For each dial of a widget its name, and its moves: pairs of (control, key), there and back again."""
     for slider in output.locator(".minidiff-dial > input[type=range]").all():
@@ -192,6 +215,37 @@ def answers(page, output, cell):
     for control, key in undo:
         control.press(key)
     assert soon(page, shows, image, first), f"{cell}: another picture, with all dials where they were"
+
+
+def drawn(notebook, studio, number, seconds=PATIENCE):
+    """Wait until the strip has so many pictures and nothing is being drawn."""
+
+    def done():
+        return studio.locator(".minidiff-thumb").count() == number and studio.locator("progress").is_hidden()
+
+    assert notebook.soon(done, seconds=seconds), studio.locator(".minidiff-message").inner_text()
+
+
+def draws(notebook, output, cell):
+    """Another prompt and Enter give another picture, and the one before stays in the strip."""
+    new, strip = (output.locator(f".minidiff-{name}") for name in ("new-picture", "strip img"))
+    first = pixels(new)
+    output.get_by_label("prompt", exact=True).fill("big pear on yellow")
+    output.get_by_label("prompt", exact=True).press("Enter")
+    drawn(notebook, output, 2)
+    assert shows(new, first, False), f"{cell}: the picture stays, whatever the prompt is"
+    assert shows(strip.nth(1), first), f"{cell}: the last picture is not in the strip"
+
+
+def paint(notebook, sheet, start, end):
+    """A stroke with the mouse on a sketchpad, from (x, y) to (x, y), in pixels of what is drawn on."""
+    sheet.scroll_into_view_if_needed()
+    box, mouse = sheet.bounding_box(), notebook.page.mouse
+    unit = box["width"] / 128
+    mouse.move(box["x"] + unit * start[0], box["y"] + unit * start[1])
+    mouse.down()
+    mouse.move(box["x"] + unit * end[0], box["y"] + unit * end[1], steps=5)
+    mouse.up()
 
 
 def pixels(image) -> np.ndarray:
