@@ -79,13 +79,13 @@ def jupyterlab(folder: Path, home: Path):
 
 
 class Notebook:
-    """A notebook, open in a tab of its own with a kernel of its own.
+    """A notebook, open in JupyterLab on a page, with a kernel of its own.
 
     `wrong` gathers what no cell shows: the page's errors, and requests that leave this machine.
     """
 
-    def __init__(self, context):
-        self.page, self.wrong, self.known = context.new_page(), [], ""
+    def __init__(self, page):
+        self.page, self.wrong, self.known = page, [], ""
         self.page.set_default_timeout(1000 * TIMEOUT)
         self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{said.text} {said.location}"))
         self.page.on("pageerror", lambda error: self.wrong.append(error.stack or str(error)))
@@ -93,7 +93,10 @@ class Notebook:
         self.page.on("websocket", self._local)
 
     def open(self, url: str, token: str, path: str):
-        self.page.goto(f"{url}/lab/workspaces/{Path(path).stem}/tree/{path}?token={token}")
+        if self.page.url == "about:blank":
+            self.page.goto(f"{url}/lab/workspaces/{Path(path).stem}/tree/{path}?token={token}")
+        else:
+            self.page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', {path})", path)
         self.page.wait_for_function(
             "path => (window.notebook = window.jupyterapp?.shell.currentWidget)?.context?.path === path", arg=path
         )
@@ -143,16 +146,20 @@ class Notebook:
     def soon(self, happens, *arguments, seconds=PATIENCE) -> bool:
         return soon(self.page, happens, *arguments, seconds=seconds)
 
-    def close(self):
+    def close(self, stay: bool):
+        """End the kernel, and the page with it, unless it stays for another notebook."""
         self.page.evaluate("() => window.notebook?.sessionContext?.shutdown()")
-        self.page.close()
+        self.page.evaluate("() => notebook.dispose()") if stay else self.page.close()
 
 
 @contextmanager
-def opened(lab, name, tmp_path):
-    """A notebook of the folder, open and run; whatever fails then comes with a screenshot and what the page said."""
+def opened(lab, name, tmp_path, stay=False):
+    """A notebook of the folder, open and run; whatever fails then comes with a screenshot and what the page said.
+
+    stay  for the next notebook the page stays, if nothing failed: to load JupyterLab takes longer than many a lesson
+    """
     folder, context, url, token = lab
-    notebook = Notebook(context)
+    notebook = Notebook(context.pages[0] if context.pages else context.new_page())
     try:
         notebook.open(url, token, name)
         notebook.run()
@@ -163,12 +170,13 @@ def opened(lab, name, tmp_path):
         assert not notebook.said(), "the kernel wrote to stderr"
         assert not notebook.wrong, "the page logged errors or asked the network"
     except BaseException as error:
+        stay = False
         notebook.page.screenshot(path=tmp_path / "screenshot.png")
         said = "\n".join(notebook.said())
         error.add_note(f"screenshot: {tmp_path / 'screenshot.png'}\npage: {notebook.wrong}\nkernel: {said}")
         raise
     finally:
-        notebook.close()
+        notebook.close(stay)
 
 
 def dials(output):

@@ -28,7 +28,7 @@ def test_lesson_prints_what_is_saved_and_its_widgets_answer(lab, path, tmp_path)
     """All that nbval does with a lesson, too: conftest.py leaves it to this test."""
     shutil.copy(path, lab[0])
     saved = nbformat.read(path, as_version=4).cells
-    with opened(lab, path.name, tmp_path) as notebook:
+    with opened(lab, path.name, tmp_path, stay=True) as notebook:
         for i, (cell, before) in enumerate(zip(notebook.cells(), saved, strict=True)):
             if "# NBVAL_CHECK_OUTPUT" in before.source or "nbval-check-output" in before.metadata.get("tags", []):
                 assert texts(cell) == texts(before), f"cell {i}"
