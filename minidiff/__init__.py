@@ -1,5 +1,10 @@
 """Stable Diffusion in small parts, each built and trained in a lesson of the course: see README.md for the map."""
 
+import atexit
+import gc
+
+atexit.register(gc.freeze)  # else Python looks through all objects once more before it ends: a second with torch's
+
 
 def studio(pipe=None, **first):
     """All that the pipeline can do, in one panel, for the end of a cell. See `minidiff.play.studio.Studio`."""

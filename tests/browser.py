@@ -1,4 +1,4 @@
-"""JupyterLab and Chromium on this machine: what test_browser.py drives, as a person would."""
+"""JupyterLab and Chromium on this machine: what test_browser*.py drive, as a person would."""
 
 import base64
 import io
@@ -79,13 +79,13 @@ def jupyterlab(folder: Path, home: Path):
 
 
 class Notebook:
-    """A notebook, open in a tab of its own with a kernel of its own.
+    """A notebook, open in JupyterLab on a page, with a kernel of its own.
 
     `wrong` gathers what no cell shows: the page's errors, and requests that leave this machine.
     """
 
-    def __init__(self, context):
-        self.page, self.wrong, self.known = context.new_page(), [], ""
+    def __init__(self, page):
+        self.page, self.wrong, self.known = page, [], ""
         self.page.set_default_timeout(1000 * TIMEOUT)
         self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{said.text} {said.location}"))
         self.page.on("pageerror", lambda error: self.wrong.append(error.stack or str(error)))
@@ -93,7 +93,10 @@ class Notebook:
         self.page.on("websocket", self._local)
 
     def open(self, url: str, token: str, path: str):
-        self.page.goto(f"{url}/lab/workspaces/{Path(path).stem}/tree/{path}?token={token}")
+        if self.page.url == "about:blank":
+            self.page.goto(f"{url}/lab/workspaces/{Path(path).stem}/tree/{path}?token={token}")
+        else:
+            self.page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', {path})", path)
         self.page.wait_for_function(
             "path => (window.notebook = window.jupyterapp?.shell.currentWidget)?.context?.path === path", arg=path
         )
@@ -143,9 +146,37 @@ class Notebook:
     def soon(self, happens, *arguments, seconds=PATIENCE) -> bool:
         return soon(self.page, happens, *arguments, seconds=seconds)
 
-    def close(self):
+    def close(self, stay: bool):
+        """End the kernel, and the page with it, unless it stays for another notebook."""
         self.page.evaluate("() => window.notebook?.sessionContext?.shutdown()")
-        self.page.close()
+        self.page.evaluate("() => notebook.dispose()") if stay else self.page.close()
+
+
+@contextmanager
+def opened(lab, name, tmp_path, stay=False):
+    """A notebook of the folder, open and run; whatever fails then comes with a screenshot and what the page said.
+
+    stay  for the next notebook the page stays, if nothing failed: to load JupyterLab takes longer than many a lesson
+    """
+    folder, context, url, token = lab
+    notebook = Notebook(context.pages[0] if context.pages else context.new_page())
+    try:
+        notebook.open(url, token, name)
+        notebook.run()
+        for i, cell in enumerate(notebook.cells()):
+            for output in cell.get("outputs", []):
+                assert output["output_type"] != "error", f"cell {i}: {''.join(output['traceback'])}"
+        yield notebook
+        assert not notebook.said(), "the kernel wrote to stderr"
+        assert not notebook.wrong, "the page logged errors or asked the network"
+    except BaseException as error:
+        stay = False
+        notebook.page.screenshot(path=tmp_path / "screenshot.png")
+        said = "\n".join(notebook.said())
+        error.add_note(f"screenshot: {tmp_path / 'screenshot.png'}\npage: {notebook.wrong}\nkernel: {said}")
+        raise
+    finally:
+        notebook.close(stay)
 
 
 def dials(output):
@@ -192,6 +223,37 @@ def answers(page, output, cell):
     for control, key in undo:
         control.press(key)
     assert soon(page, shows, image, first), f"{cell}: another picture, with all dials where they were"
+
+
+def drawn(notebook, studio, number, seconds=PATIENCE):
+    """Wait until the strip has so many pictures and nothing is being drawn."""
+
+    def done():
+        return studio.locator(".minidiff-thumb").count() == number and studio.locator("progress").is_hidden()
+
+    assert notebook.soon(done, seconds=seconds), studio.locator(".minidiff-message").inner_text()
+
+
+def draws(notebook, output, cell):
+    """Another prompt and Enter give another picture, and the one before stays in the strip."""
+    new, strip = (output.locator(f".minidiff-{name}") for name in ("new-picture", "strip img"))
+    first = pixels(new)
+    output.get_by_label("prompt", exact=True).fill("big pear on yellow")
+    output.get_by_label("prompt", exact=True).press("Enter")
+    drawn(notebook, output, 2)
+    assert shows(new, first, False), f"{cell}: the picture stays, whatever the prompt is"
+    assert shows(strip.nth(1), first), f"{cell}: the last picture is not in the strip"
+
+
+def paint(notebook, sheet, start, end):
+    """A stroke with the mouse on a sketchpad, from (x, y) to (x, y), in pixels of what is drawn on."""
+    sheet.scroll_into_view_if_needed()
+    box, mouse = sheet.bounding_box(), notebook.page.mouse
+    unit = box["width"] / 128
+    mouse.move(box["x"] + unit * start[0], box["y"] + unit * start[1])
+    mouse.down()
+    mouse.move(box["x"] + unit * end[0], box["y"] + unit * end[1], steps=5)
+    mouse.up()
 
 
 def pixels(image) -> np.ndarray:

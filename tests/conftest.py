@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from browser import FLAGS, TIMEOUT, chromium
+from browser import FLAGS, TIMEOUT, chromium, jupyterlab
 
 os.environ["MINIDIFF_HOME"] = ""  # what passes here is not kept among a reader's answers
 
@@ -40,13 +40,22 @@ def browser():
         browser.close()
 
 
+@pytest.fixture(scope="module")
+def lab(browser, tmp_path_factory):
+    """folder, context, url, token: a folder that JupyterLab serves, and a browser."""
+    folder, home = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("jupyter")
+    with jupyterlab(folder, home) as (url, token):
+        size = {"width": 1280, "height": 1000}
+        yield folder, browser.new_context(viewport=size, service_workers="block"), url, token
+
+
 @pytest.hookimpl(trylast=True)  # after -k and -m
 def pytest_collection_modifyitems(config, items):
-    """Lessons in the browser, which take longest, come first, so that at the end no worker waits long for another.
+    """What is done in JupyterLab, which takes longest, comes first: at the end no worker waits long for another.
 
     A lesson that is run there is not run once more by nbval, as test_browser.py also compares what it prints.
     """
-    items.sort(key=lambda item: item.path.name != "test_browser.py")
+    items.sort(key=lambda item: not item.path.name.startswith("test_browser"))
     lessons = {str(item.callspec.params["path"]) for item in items if item.name.startswith("test_lesson_prints")}
     if lessons and chromium():
         config.hook.pytest_deselected(items=[item for item in items if str(item.path) in lessons])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDE = 320  # pixels of the page that a picture takes, at least
 AHEAD = 48  # pictures that are drawn ahead, at most,
-SECONDS = 10  # for as long as this,
+SECONDS = 1 if os.environ.get("MINIDIFF_SCALE") == "test" else 10  # for as long as this,
 BYTES = 400_000  # and as text of about this length
 SAVED = "application/vnd.minidiff.play+json"  # what a notebook keeps of a `Dials`, and the site shows
 
