@@ -58,7 +58,7 @@ def main():
         nbformat.write(written, Path(folder) / "live.ipynb")
         with jupyterlab(Path(folder), Path(home)) as (url, token):
             browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-            notebook = Notebook(browser.new_context(viewport={"width": 1280, "height": 1000}))
+            notebook = Notebook(browser.new_page(viewport={"width": 1280, "height": 1000}))
             notebook.open(url, token, "live.ipynb")
             notebook.run()
             studio, page = notebook.output(0).locator(".minidiff-studio"), notebook.page
@@ -85,7 +85,7 @@ def main():
                 page.mouse.up()
                 rates["a scribble, by its ControlNet"] += [found] if i else []
                 studio.locator(".minidiff-scribble").get_by_role("button", name="Clear").click()
-            notebook.close()
+            notebook.close(stay=False)
             browser.close()
     print(f"{processor()}, {torch.get_num_threads()} threads; torch {torch.__version__}; 128 x 128 pixels\n")
     print("| what moves | pictures a second | at rest, s |")
