@@ -12,7 +12,6 @@ from PIL import Image
 from minidiff.play.sketchpad import url
 from minidiff.trace import Drawing
 
-
 REST = 0.1  # seconds without anything new, after which a hand rests: about twice what lies between two things it does
 
 
