@@ -5,32 +5,28 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Condition, Thread
+from threading import Lock, Thread
 
 from PIL import Image
 
 from minidiff.play.sketchpad import url
 from minidiff.trace import Drawing
 
-REST = 0.1  # seconds without anything new, after which a hand rests: about twice what lies between two things it does
-
 
 class Newest:
     """Works on what was asked last, in a thread that ends when there is nothing more.
 
-    `work(asked)` is an iterator. Each item is a place where it may be left, if something was asked meanwhile, or is
-    within so many seconds.
+    `work(asked)` is an iterator. Each item is a place where it may be left, if something was asked meanwhile.
     """
 
-    def __init__(self, work: Callable[..., Iterator[float]]):
-        self._work, self._lock, self._thread = work, Condition(), None
+    def __init__(self, work: Callable[..., Iterator]):
+        self._work, self._lock, self._thread = work, Lock(), None
         self._waiting = []  # one or none
 
     def ask(self, *asked) -> None:
         """What waited is forgotten."""
         with self._lock:
             self._waiting = [asked]
-            self._lock.notify()
             if self._thread is None:
                 self._thread = Thread(target=self._run, daemon=True)
                 self._thread.start()
@@ -39,7 +35,6 @@ class Newest:
         """Leave it all, and return when it is left."""
         with self._lock:
             self._waiting = [None] if self._thread else []
-            self._lock.notify()
         self.wait()
 
     def wait(self, seconds: float | None = None) -> None:
@@ -50,10 +45,9 @@ class Newest:
     def _run(self) -> None:
         try:
             while (asked := self._next()) is not None:
-                for seconds in self._work(*asked):
-                    with self._lock:
-                        if self._lock.wait_for(lambda: self._waiting, seconds):
-                            break
+                for _ in self._work(*asked):
+                    if self._waiting:
+                        break
         except BaseException:
             self._thread = None  # the next one begins anew
             raise

@@ -21,7 +21,7 @@ from minidiff.convert import load
 from minidiff.pictures import on_white
 from minidiff.pipeline import WEIGHTS, StableDiffusion
 from minidiff.play import Panel, words
-from minidiff.play.live import REST, Newest, frames, noted
+from minidiff.play.live import Newest, frames, noted
 from minidiff.play.pipelines import Pipelines
 from minidiff.play.recipe import EDITS, INKS, MODES, Drawn, caption, python, read
 from minidiff.play.sketchpad import inked, opened, source, url
@@ -201,8 +201,7 @@ class Studio(Panel):
         if settings["fast"] and not (self._thread and self._thread.is_alive()):
             self.live.ask(settings | {"four_at_once": False}, {name: getattr(self.widget, name) for name in INKS})
 
-    def _follow(self, settings: dict, inks: dict) -> Iterator[float]:
-        """One call while the hand moves, all of them when it rests; how long to wait for what comes next."""
+    def _follow(self, settings: dict, inks: dict) -> Iterator[None]:
         start = time.perf_counter()
         try:
             with noted():
@@ -213,7 +212,7 @@ class Studio(Panel):
             if frame:
                 self.widget.send({"live": frame, "seconds": time.perf_counter() - start})
                 start = time.perf_counter()
-            yield REST if frame else 0
+            yield
 
     def _on_fast(self, settings: dict) -> None:
         """The switch: either network has steps, guidance and the like of its own."""
