@@ -274,6 +274,7 @@ ROWS = [
             Found("cell-40", r"^base: .* steps in (\d+) s"),
             Found("cell-48", r"^wary: .* steps in (\d+) s"),
         ],
+        train_note="after the model's",
         draw="not timed",
         right=Right(
             "object",
