@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from minidiff import convert
 from minidiff.attention import attention, check_heads
+from minidiff.t5 import RMSNorm
 from minidiff.unet import SizeError, TimestepEmbedding, timestep_embedding, zero
 
 
@@ -138,7 +139,7 @@ class SelfAttention(nn.Module):
         check_heads(dim, heads)
         self.heads = heads
         self.to_q, self.to_k, self.to_v = (nn.Linear(dim, dim) for _ in range(3))
-        self.norm_q, self.norm_k = (nn.RMSNorm(dim // heads, 1e-6) if qk_norm else nn.Identity() for _ in range(2))
+        self.norm_q, self.norm_k = (RMSNorm(dim // heads, 1e-6) if qk_norm else nn.Identity() for _ in range(2))
         self.to_out = nn.Linear(dim, dim) if out else None
 
     def qkv(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

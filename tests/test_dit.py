@@ -200,7 +200,7 @@ EDITS = {
     ],
     "MMDiT, dual, normed": [
         ("queries not normed", "self.norm_q(q).flatten(2)", "q.flatten(2)"),
-        ("another epsilon", "nn.RMSNorm(dim // heads, 1e-6)", "nn.RMSNorm(dim // heads, 1e-5)"),
+        ("another epsilon", "RMSNorm(dim // heads, 1e-6)", "RMSNorm(dim // heads, 1e-5)"),
         ("no second attention", "if self.attn2 is not None:", "if False:"),
         ("the second attention after the first", "self.attn2(modulated(x,", "self.attn2(modulated(h,"),
         (
