@@ -136,7 +136,7 @@ def test_what_answers_an_exercise_is_folded_until_the_reader_has_written_it(path
         assert bool(title) == ("write-first" in cell.metadata.get("tags", []))
         numbers += [title[1]] if title else []
     assert set(numbers) <= set(exercises(number) if number else ())
-    assert 2 <= len(numbers) <= 5 or number == 0
+    assert 2 <= len(numbers) <= 4 or number == 0
 
 
 def test_a_run_is_recorded_with_the_pace_at_which_it_went(tmp_path, monkeypatch):
