@@ -126,14 +126,18 @@ def changed(config, changes: list[str]):
 
 
 def _value(change: str, text: str, old):
-    """What `text` says, of the type of the `old` value: a number above 0, true or false, a word; or a tuple of them."""
-    like = old[0] if isinstance(old, tuple) else old
+    """What `text` says, of the type of the `old` value: a number, true or false, a word; or a tuple of them.
+
+    A number is above 0, or 0 where the old value has one.
+    """
+    olds = old if isinstance(old, tuple) else (old,)
+    like = olds[0]
     try:
         values = json.loads(f"[{text}]")
     except json.JSONDecodeError:
         values = [text]
     kinds = (int, float) if type(like) is float else (type(like),)
-    right = all(type(v) in kinds and (type(v) not in (int, float) or v > 0) for v in values)
+    right = all(type(v) in kinds and (type(v) not in (int, float) or v > 0 or v in olds) for v in values)
     if not right or (not values if isinstance(old, tuple) else len(values) != 1):
         usual = json.dumps(old).strip('[]"').replace(" ", "")
         raise ValueError(f"--config has {change!r}, expected values as in {change.partition('=')[0]}={usual}")
