@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -30,7 +30,7 @@ from minidiff.train import Objective, Settings, accelerator, prefetch, sample_in
 from minidiff.train.muon import Muon, optimizers, orthogonalized
 from minidiff.train.run import Run
 from minidiff.unet import UNetConfig
-from minidiff.vae import VAE, TinyDecoder, VAEConfig
+from minidiff.vae import VAE, TinyDecoder, TinyDecoderConfig, VAEConfig
 
 
 @dataclass(frozen=True)
@@ -585,6 +585,21 @@ def test_batches_made_ahead_by_other_processes_are_the_same_and_in_order():
     assert (len(os.sched_getaffinity(0)) == 1) == (os.getpid() in {pid for pid, *_ in ahead})
     for (_, *one), (_, *other), part in zip(here, ahead, parts, strict=True):
         assert (one[0] == part).all() and (other[0] == part).all() and (one[1] == other[1]).all()
+
+
+@pytest.mark.parametrize("config", [VAEConfig(), CLIPConfig(), JudgeConfig(), UNetConfig(), TinyDecoderConfig()])
+def test_each_size_may_be_given_as_it_is(config):
+    from minidiff.train.__main__ import changed
+
+    def said(values, path=""):
+        for name, value in values.items():
+            if isinstance(value, dict):
+                yield from said(value, f"{path}{name}.")
+            elif value != ():
+                yield f"{path}{name}={json.dumps(value).strip('[]')}"
+
+    assert changed(config, list(said(asdict(config)))) == config
+    assert changed(UNetConfig(), ["transformer_layers=1,1,2"]).transformer_layers == (1, 1, 2)  # () as it comes
 
 
 @pytest.mark.parametrize("wrong, message", [

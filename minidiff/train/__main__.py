@@ -130,7 +130,7 @@ def _value(change: str, text: str, old):
 
     A number is above 0, or 0 where the old value has one.
     """
-    olds = old if isinstance(old, tuple) else (old,)
+    olds = (old or (1,)) if isinstance(old, tuple) else (old,)  # an empty one is of counts, a level each
     like = olds[0]
     try:
         values = json.loads(f"[{text}]")
