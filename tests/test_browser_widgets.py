@@ -2,13 +2,15 @@
 
 import base64
 import io
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from browser import NAMELESS, answers, drawn, draws, opened, paint, pixels, shows
+from browser import NAMELESS, TIMEOUT, answers, drawn, draws, opened, paint, pixels, shows
 from PIL import Image
 
 from minidiff.adapt import LoRA
@@ -322,3 +324,11 @@ def test_studio_fits_its_page(lab, width, tmp_path):
         assert again.get_by_label("prompt", exact=True).input_value() == "big pear on yellow"
         assert notebook.page.get_by_text("model not found").count() == 0
         notebook.page.wait_for_function("() => window.notebook = window.jupyterapp?.shell.currentWidget")
+
+
+def test_the_studio_of_the_front_page_can_be_photographed_again(lab, tmp_path):
+    # in a process of its own, as a process can drive one browser only
+    code = "import sys, gallery; gallery.studio(gallery.Path(sys.argv[1]), ('red apple on blue', 'owl on white'))"
+    command = [sys.executable, "-c", code, tmp_path / "studio.png"]
+    subprocess.run(command, cwd=Path(__file__).parent.parent / "tools", check=True, timeout=TIMEOUT)
+    assert min(Image.open(tmp_path / "studio.png").size) > 600

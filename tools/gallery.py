@@ -151,9 +151,8 @@ def studio(path: Path, prompts: tuple[str, ...]) -> None:
         notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
         nbformat.write(notebook, Path(folder) / "studio.ipynb")
         chromium = playwright.chromium.launch(executable_path=browser.chromium(), args=browser.FLAGS)
-        context = chromium.new_context(viewport={"width": 1280, "height": 1100})
         with browser.jupyterlab(Path(folder), Path(folder)) as (url, token):
-            notebook = browser.Notebook(context)
+            notebook = browser.Notebook(chromium.new_page(viewport={"width": 1280, "height": 1100}))
             notebook.open(url, token, "studio.ipynb")
             notebook.run()
             panel = notebook.output(0).locator(".minidiff-studio")
@@ -167,7 +166,7 @@ def studio(path: Path, prompts: tuple[str, ...]) -> None:
                 if not notebook.soon(lambda n=n: thumbs.count() == n and panel.locator("progress").is_hidden()):
                     raise RuntimeError(panel.locator(".minidiff-message").inner_text())
             panel.screenshot(path=path)
-            notebook.close()
+            notebook.close(stay=False)
     print(path)
 
 
