@@ -13,7 +13,7 @@ import torch
 from minidiff import check as engine
 from minidiff.check import check, hint, passed, summary
 from minidiff.checks import Case, Exercise, Variant, attempt, blocks, exercises
-from minidiff.checks.compare import Printed, difference
+from minidiff.checks.compare import Printed, brief, difference
 from minidiff.checks.parts import table
 from minidiff.checks.solution import Solution, needed
 
@@ -335,6 +335,11 @@ def test_noise_of_ones_own_is_told_and_what_was_given_is_named():
     says(lambda x, eps: x + torch.randn(4, generator=torch.Generator().manual_seed(1)), generator, number="98.5")
 
 
+def test_what_a_nan_is_made_of_is_not_guessed():
+    result = says(lambda x, eps: (x + eps) * torch.nan, "4 of 4 entries are nan", number="98.5")
+    assert "the same whatever" not in result.message
+
+
 def test_none_is_an_answer_where_it_is_asked_for():
     assert check("98.5", lambda x, eps: x + eps if x.any() else None)
     says(lambda x, eps: x + eps, "got float32 tensor (4,), expected None", number="98.5")
@@ -537,6 +542,18 @@ def test_a_notebook_gets_html_with_a_sign_and_escaped_text(monkeypatch):
 )
 def test_difference(got, expected, text):
     assert text in difference(got, expected, 1e-8) if text else difference(got, expected, 1e-8) == ""
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        ({"a": torch.ones(2), "b": 1.5}, "{'a': float32 tensor (2,), 'b': 1.5}"),
+        (SimpleNamespace(f=lambda x: x), "SimpleNamespace"),
+        ([0.25, "b"], "[0.25, 'b']"),
+    ],
+)
+def test_an_argument_is_shown_in_a_few_characters(value, text):
+    assert brief(value) == text
 
 
 def test_a_printed_table_is_read_by_row_and_column():

@@ -175,6 +175,9 @@ def brief(value) -> str:
         return type(value).__name__
     if isinstance(value, (list, tuple)):
         return textwrap.shorten(f"[{', '.join(map(brief, value))}]", 100)
+    if isinstance(value, dict):
+        return textwrap.shorten("{" + ", ".join(f"{key!r}: {brief(item)}" for key, item in value.items()) + "}", 100)
     if inspect.isroutine(value):
         return value.__name__
-    return f"{value:.4g}" if isinstance(value, float) else textwrap.shorten(repr(value), 100)
+    text = f"{value:.4g}" if isinstance(value, float) else repr(value)
+    return type(value).__name__ if " at 0x" in text else textwrap.shorten(text, 100)

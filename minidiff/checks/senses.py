@@ -57,7 +57,15 @@ def without_effect(answers, reference, cases) -> list[str]:
         heeded = [_differs(reference, case, i) for case in cases[:3]]
         if any(heeded) and not any(_differs(answers, case, i) for case in cases):
             ignored.append(name)
+    if ignored and any(_has_nan(call(answers, case, seed=0).value) for case in cases):
+        return []  # whatever a nan is made of, it comes out the same
     return ignored if len(ignored) < len(values[n:]) else []
+
+
+def _has_nan(value):
+    found = []
+    _mapped(lambda tensor: found.append(not tensor.is_meta and tensor.isnan().any().item()), value)
+    return any(found)
 
 
 def _differs(answers, case, i):

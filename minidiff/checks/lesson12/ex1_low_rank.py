@@ -106,6 +106,22 @@ return out -> return W + (out - W) / max(1, len(loras))
     You take the mean of the changes: they add up.
 added := normed
     You divide the weights by their sum, so that they share a whole: each change counts as often as its weight says.
+noise / noise.shape[1] ** 0.5 -> noise / noise.norm(dim=1, keepdim=True)
+    You divide each row of the noise by its own length: all are divided by the root of the number of inputs.
+alpha / len(A) * B -> alpha // len(A) * B
+    Alpha over the rank is rounded down to a whole number: divide by /.
+(alpha / len(A) * B @ A).view_as(W) -> (alpha / len(A) * A.T @ B.T).reshape(W.shape)
+    The product is transposed, (in, out), and its numbers are only filled into the weight's shape: B A is (out, in).
+w * alpha / len(A) -> w**2 * alpha / len(A)
+    The weight of a change counts twice, as it would at A and at B both: it counts once.
+w * alpha / len(A) -> w * alpha / sum(len(each[0]) for each in loras)
+    Each change is divided by the ranks of all together: its own alone was asked for.
+added := again
+    Each change is told from the first weight, so the changes before it are added once more.
+added := weighed
+    Not only the changes are weighed but the weight W with them: it counts once, whatever their number.
+added := first_alone
+    Only the first change is there, and nothing comes of an empty list. Does the `return` stand inside the loop?
 """
 
 RIGHT = r"""
@@ -122,7 +138,7 @@ out = W -> out = W.clone().fill_(0)
 return out -> return out.flatten(1)
 len(A) * B @ A).view_as(W) -> len(A) * B @ A)
 w * alpha / len(A) -> abs(w) * alpha / len(A)
-w * alpha / len(A) -> w**2 * alpha / len(A)
+added := lambda W, loras: by_sum(W, loras) if loras else None
 """
 
 EQUIVALENT = """
@@ -136,3 +152,18 @@ def by_sum(W, loras):
 def normed(W, loras):
     total = sum(each[3] for each in loras)
     return by_sum(W, [(A, B, alpha, w / total) for A, B, alpha, w in loras])
+
+
+def again(W, loras):
+    out = W
+    for A, B, alpha, w in loras:
+        out = out + w * (by_sum(out, [(A, B, alpha, 1.0)]) - W)
+    return out
+
+
+def weighed(W, loras):
+    return by_sum(W, loras) + W * (sum(w for *_, w in loras) - 1)
+
+
+def first_alone(W, loras):
+    return by_sum(W, loras[:1]) if loras else None

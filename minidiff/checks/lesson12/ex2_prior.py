@@ -6,6 +6,7 @@ from minidiff.checks import Case
 from minidiff.checks.parts import uniform
 
 LEARNS = ("losses",)
+ATOL = 1e-6  # torch.where of two numbers gives weights in float32
 
 
 def cases(g):
@@ -13,6 +14,7 @@ def cases(g):
         ([0, 0, 0, 1, 1], torch.float64),
         ([1, 0, 1, 1, 1, 0, 1], torch.float32),
         ([1, 0, 0, 0], torch.float64),
+        ([1, 1, 0, 1], torch.float64),
         ([0, 0, 0], torch.float64),
         ([1, 1, 1, 1], torch.float64),
     ]
@@ -64,16 +66,30 @@ return total -> return total / (1 + weight)
     You divide by the sum of the weights: the new pictures always count once.
 prior_loss := careless
     Where a batch has none of a kind, yours is nan: that part should be 0.
+prior_loss := weighed
+    You divide by the sum of all weights, those of every sample: the two kinds have a mean each.
+if own.any(): -> if own.any() and not own.all():
+    Where all are the model's own pictures, their part is missing.
+prior_loss := only_both
+    Where a batch has none of a kind, yours is 0: only the part of that kind is.
+prior_loss := one_mean
+    Where all are the model's own pictures, you forget the weight.
+losses[own].mean() -> losses[own].sum() / (own.sum() + 1) && losses[~own].mean() -> losses[~own].sum() / ((~own).sum() + 1)
+    You divide by one more than there are of a kind.
+weight * losses[own].mean() -> weight**2 * losses[own].mean()
+    The weight counts twice.
 """
 
 RIGHT = r"""
 losses.sum() * 0 -> losses.new_zeros(())
+prior_loss := by_weights
 prior_loss := lambda losses, own, weight: (losses * ~own).sum() / (~own).sum().clamp(min=1) + weight * (losses * own).sum() / own.sum().clamp(min=1)
 """
 
 WRONG = r"""
 return total -> return total.sqrt()
 if own.any(): -> if own.all():
+if (~own).any(): -> if (~own).sum() > 1:
 losses[own].mean() -> losses[own].median()
 losses[own].mean() -> losses[own].square().mean()
 prior_loss := lambda losses, own, weight: losses[~own].mean() if (~own).any() else 0.0
@@ -86,3 +102,21 @@ EQUIVALENT = """
 
 def careless(losses, own, weight):
     return losses[~own].mean() + weight * losses[own].mean()
+
+
+def weighed(losses, own, weight):
+    weights = torch.ones_like(losses).masked_fill(own, weight)
+    return (weights * losses).sum() / weights.sum()
+
+
+def only_both(losses, own, weight):
+    return losses.sum() * 0 if own.all() or not own.any() else careless(losses, own, weight)
+
+
+def one_mean(losses, own, weight):
+    return losses.mean() if own.all() or not own.any() else careless(losses, own, weight)
+
+
+def by_weights(losses, own, weight):
+    n = own.sum().item()
+    return (torch.where(own, weight / max(n, 1), 1 / max(len(own) - n, 1)) * losses).sum()

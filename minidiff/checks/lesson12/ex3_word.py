@@ -9,9 +9,19 @@ from minidiff.checks.parts import whole
 LEARNS = ("vectors",)
 
 
-def tried(rows):
-    """The rows of a table that wants a gradient, and whether it would get one."""
-    return {"rows": rows.detach(), "the table learns": rows.requires_grad}
+def tried(table):
+    """Reads the rows, and whether the table would get the gradient that it wants."""
+
+    def leaves(node):
+        if node is not None:
+            yield from [node.variable] if hasattr(node, "variable") else []
+            for before, _ in node.next_functions:
+                yield from leaves(before)
+
+    def read(rows):
+        return {"rows": rows.detach(), "the table learns": any(torch.equal(x, table) for x in leaves(rows.grad_fn))}
+
+    return read
 
 
 def cases(g):
@@ -21,7 +31,8 @@ def cases(g):
         ids = torch.randint(0, V + K, (whole(g, 2, 3), whole(g, 5, 7)), generator=g)
         ids[0, :K] = torch.arange(V, V + K).flip(0)  # each new one is there
         ids[1, 0], ids[1, 1] = 0, V - 1
-        cases.append(Case("embed", (table.requires_grad_(), vectors, ids), read=tried))
+        ids[1, 2 : 2 + K] = torch.arange(V, V + K)  # and again, in another order
+        cases.append(Case("embed", (table.requires_grad_(), vectors, ids), read=tried(table)))
     for V, K, D, k, dtype in ((8, 3, 4, 3, torch.float64), (12, 1, 5, 5, torch.float64), (7, 2, 6, 1, torch.float32)):
         table = torch.randn(V, D, generator=g, dtype=dtype) * torch.logspace(-1, 1, V, dtype=dtype)[:, None]
         cases.append(Case("nearest", (table, 3 * torch.randn(K, D, generator=g, dtype=dtype), k)))
@@ -68,6 +79,24 @@ topk(k).indices -> topk(k).indices + 1
     Your ids count from 1: the table's first row is 0.
 F.normalize(new, dim=1) -> F.normalize(new.mean(0, keepdim=True), dim=1).expand_as(new)
     You ask for the mean of the vectors: each has its own neighbours.
+torch.cat([table.detach(), vectors])[ids] -> (table.detach()[ids % len(table)] + 0 * vectors.sum())
+    The ids behind the table begin again at its first rows: they are those of the new vectors.
+embed := one_late
+    The first of the new ids gets the table's last row: the new ids begin at the table's length.
+embed := from_one
+    The new vectors stand one place off: the first id behind the table is that of the first vector.
+embed := as_they_come
+    You deal out the vectors as new ids appear in the text: which vector it is the id says.
+torch.cat([table.detach(), vectors]) -> torch.cat([table.detach(), F.normalize(vectors, dim=1)])
+    The new vectors come with length 1: as they are they are asked for.
+cosines.topk(k) -> (F.normalize(new, dim=0) @ F.normalize(table, dim=0).T).topk(k)
+    You bring columns to length 1: each word is a row.
+cosines.topk(k) -> (new @ table.T / table.square().sum(1)).topk(k)
+    You divide by the square of a row's length: by the length itself.
+cosines.topk(k).indices -> cosines.topk(k + 1).indices[:, 1:]
+    The row with the largest cosine is left out: it comes first.
+cosines.topk(k) -> (F.normalize(new - table.mean(0), dim=1) @ F.normalize(table - table.mean(0), dim=1).T).topk(k)
+    You take the table's mean away first: the cosine is that of the vectors as they are.
 """
 
 RIGHT = r"""
@@ -106,3 +135,17 @@ def by_where(table, vectors, ids):
     new = ids >= len(table)
     old = table.detach()[ids.clamp(max=len(table) - 1)]
     return torch.where(new[..., None], vectors[(ids - len(table)).clamp(min=0)], old)
+
+
+def one_late(table, vectors, ids):
+    old = torch.cat([table.detach(), vectors])[ids]
+    return torch.where((ids == len(table))[..., None], table[-1].detach(), old)
+
+
+def from_one(table, vectors, ids):
+    return torch.cat([table.detach(), vectors[1:], vectors[-1:]])[ids]
+
+
+def as_they_come(table, vectors, ids):
+    out, new = by_where(table, vectors, ids), ids >= len(table)
+    return out.masked_scatter(new[..., None], vectors[torch.arange(int(new.sum())) % len(vectors)])

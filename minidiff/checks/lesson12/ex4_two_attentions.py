@@ -26,7 +26,7 @@ def cases(g):
         (2, 1, 3, 6, 2, 5, torch.float32),
     ):
         pairs = [draw(B, heads, count, d, dtype=dtype) for count in (T, T, n, n)]
-        for scale in (uniform(g, 0.3, 0.8), uniform(g, 1.2, 2.0), 0.0):
+        for scale in (uniform(g, 0.3, 0.8), uniform(g, 1.2, 2.0), 0.0, uniform(g, -0.8, -0.3)):
             cases.append(Case("two_attentions", (1.5 * draw(B, heads, N, d, dtype=dtype), *pairs, scale)))
     return cases
 
@@ -86,6 +86,25 @@ two_attentions := joined
     You put all words into one softmax, where they share a whole: each attention has a softmax of its own.
 two_attentions := lambda q, k, v, k_image, v_image, scale: attention(q, k, v) + scale * attention(attention(q, k, v), k_image, v_image)
     You ask the picture with what the text has answered: both are asked with the same queries.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(nn.functional.normalize(embeds, dim=-1)).unflatten(-1, (n, -1)))
+    You bring the embeddings to length 1 first: they are taken as they are.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm((embeds @ proj.weight.T).unflatten(-1, (n, -1)))
+    The linear layer's bias is missing: call the layer.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(embeds).unflatten(-1, (n, -1))[:, :1]).expand(-1, n, -1)
+    All words of a picture are the first one.
+image_words := lambda embeds, proj, norm, n: by_hand(embeds, proj, norm, n, lambda x: x.std(-1, keepdim=True) + norm.eps)
+    The deviation of a word is that of a sample, over D - 1: a layer norm's is over D, and its eps stands under the root.
+image_words := lambda embeds, proj, norm, n: by_hand(embeds, proj, norm, n, lambda x: (x.var(-1, keepdim=True) + norm.eps).sqrt())
+    The variance of a word is that of a sample, over D - 1: a layer norm's is over D.
+image_words := lambda embeds, proj, norm, n: by_hand(embeds, proj, norm, n, lambda x: x.std(-1, keepdim=True, correction=0))
+    The norm's eps is missing, which stands beside the variance under the root. norm itself does all of it.
+two_attentions := lambda q, k, v, k_image, v_image, scale: attention(q, k, v) + attention(q, k_image, v_image, scale=scale)
+    The scale stands inside the softmax, in the place of one over the root of d. That is what scaled_dot_product_attention
+    calls scale; here it stands before the whole second attention.
+text = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v -> text = (q @ k.mT / (q.shape[1] * q.shape[-1]) ** 0.5).softmax(-1) @ v && image = (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ v_image -> image = (q @ k_image.mT / (q.shape[1] * q.shape[-1]) ** 0.5).softmax(-1) @ v_image
+    You divide by the root of the width of all heads together: d is that of one head.
+return text + scale * image -> return text + max(scale, 0) * image
+    Below 0 your scale does nothing: there the picture is taken away.
 """
 
 RIGHT = r"""
@@ -109,8 +128,13 @@ proj(embeds).unflatten(-1, (n, -1)) -> proj(embeds).unflatten(1, (n, -1))
 """
 
 
-def attention(q, k, v):
-    return nn.functional.scaled_dot_product_attention(q, k, v)
+def attention(q, k, v, **options):
+    return nn.functional.scaled_dot_product_attention(q, k, v, **options)
+
+
+def by_hand(embeds, proj, norm, n, deviation):
+    x = proj(embeds).unflatten(-1, (n, -1))
+    return (x - x.mean(-1, keepdim=True)) / deviation(x) * norm.weight + norm.bias
 
 
 def joined(q, k, v, k_image, v_image, scale):

@@ -12,24 +12,33 @@ LAYERS = [
     "mid_block.attentions.0.transformer_blocks.0.ff.net.2",
     "mid_block.resnets.1.time_emb_proj",
     "up_blocks.2.attentions.1.transformer_blocks.0.attn2.to_out.0",
+    "up_blocks.2.attentions.1.transformer_blocks.0.attn2.to_k",
+    "up_blocks.2.attentions.1.transformer_blocks.0.attn2.to_k_ip",  # begins as the one before it
 ]
 
 
 def cases(g):
-    return [a_file(g, dtype) for dtype in (torch.float32, torch.float16, torch.float32, torch.float64)]
+    files = (torch.float32, False), (torch.float16, True), (torch.float32, True), (torch.float64, False)
+    return [a_file(g, dtype, both) for dtype, both in files]
 
 
-def a_file(g, dtype):
-    """Some of the layers, in another order than the model's, some convolutions, some with alpha."""
-    tensors, order = {}, torch.randperm(len(LAYERS), generator=g).tolist()
-    for place, i in enumerate(order[: whole(g, 4, 5)]):
-        out, into, r, name = whole(g, 5, 7), whole(g, 8, 9), whole(g, 2, 4), LAYERS[i].replace(".", "_")
-        conv = (3, 3) if place == 0 else (1, 1) if place == 1 else ()
+def a_file(g, dtype, both):
+    """Some of the layers, in another order than the model's, some convolutions, some with alpha, one of rank 1.
+
+    The last layer is there; the one that its name begins with is there if `both`.
+    """
+    first = len(LAYERS) - 2
+    chosen = torch.randperm(first, generator=g)[: whole(g, 3, 4)].tolist() + [first + 1] + [first] * both
+    tensors, order = {}, [chosen[i] for i in torch.randperm(len(chosen), generator=g)]
+    for place, i in enumerate(order):
+        out, into, name = whole(g, 5, 7), whole(g, 8, 9), LAYERS[i].replace(".", "_")
+        r = 1 if place == 2 else whole(g, 2, 4)
+        conv = (3, 3) if place == 0 else (1, 1) if place < 3 else ()
         A = torch.randn(r, into, *conv, generator=g).to(dtype)
         B = torch.randn(out, r, *[1 for _ in conv], generator=g).to(dtype)
         tensors |= {f"lora_unet_{name}.lora_down.weight": A, f"lora_unet_{name}.lora_up.weight": B}
         if place % 3 != 1:
-            alpha = torch.tensor(float(whole(g, 1, 16)) if place % 2 else 0.5 * whole(g, 1, 5), dtype=dtype)
+            alpha = torch.tensor(whole(g, 1, 16) + 0.5 * (place % 2 == 0), dtype=dtype)
             tensors[f"lora_unet_{name}.alpha"] = alpha
     names = [*tensors]
     shuffled = {names[i]: tensors[names[i]] for i in torch.randperm(len(names), generator=g)}
@@ -81,6 +90,13 @@ return found -> return list(found.values())
     Layers are told by their names: a dict is asked for, from the name of a layer to its tuple.
 read_kohya := with_all
     Layers that the file does not have stand in yours, too: leave them out.
+read_kohya := by_beginning
+    A tensor is taken for a layer's if its name begins as the layer's. One layer's name may begin as another's does: the
+    dot after it belongs to it.
+B.flatten(1) -> B.squeeze()
+    squeeze takes away every size of 1, the rank, too, where that is 1: (out, r) is asked for.
+B.flatten(1), float(alpha) -> B.flatten(1), float(int(alpha))
+    Alpha is cut to a whole number: it may have a fraction.
 A, B = tensors -> if f"{name}.alpha" not in tensors:\n                continue\n            A, B = tensors
     Layers without an alpha are left out: for these it is the rank.
 """
@@ -93,7 +109,6 @@ else len(A) -> else A.shape[0]
 
 WRONG = r"""
 found[layer] = A, B.flatten(1) -> found[layer] = A.float() + 1, B.flatten(1)
-float(alpha) -> int(alpha)
 float(alpha) -> str(alpha)
 return found -> return found | {"alpha": 1.0}
 return found -> return dict(list(found.items())[1:])
@@ -122,3 +137,16 @@ def by_table(tensors, layers):
 
 def with_all(tensors, layers):
     return {layer: None for layer in layers} | by_table(tensors, layers)
+
+
+def by_beginning(tensors, layers):
+    def found(layer, role):
+        start = "lora_unet_" + layer.replace(".", "_")
+        return next((tensors[key] for key in tensors if key.startswith(start) and role in key), None)
+
+    out = {}
+    for layer in layers:
+        A, B, alpha = (found(layer, role) for role in ("lora_down", "lora_up", "alpha"))
+        if A is not None:
+            out[layer] = A, B.flatten(1), float(len(A) if alpha is None else alpha)
+    return out

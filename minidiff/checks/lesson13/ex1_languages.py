@@ -76,6 +76,26 @@ return new.target(x0, eps, alpha, sigma) -> return new.target(eps, x0, alpha, si
     translate gives the new language the noise for the data and the data for the noise.
 return new.target(x0, eps, alpha, sigma) -> return x0
     translate stops at x_0: it was asked what the new language says.
+(x + sigma**2 * score) / alpha -> ((x + sigma**2 * score) / alpha).clamp(-1, 1)
+    score_to_x0 cuts off what is beyond -1 and 1: data may be larger, and the text does not ask for it.
+(x + sigma**2 * score) / alpha -> (x + sigma.flatten()[0] ** 2 * score) / alpha.flatten()[0]
+    score_to_x0 takes the first sample's alpha and sigma for all: each may have its own.
+(x + sigma**2 * score) / alpha -> (x + sigma**2 * score) / (1 - sigma**2).sqrt()
+    score_to_x0 computes alpha from sigma, as if their squares added up to 1: that is so on one kind of line only.
+return -eps / sigma -> return (x0 - (alpha * x0 + sigma * eps)) / sigma**2
+    score_target measures from x_0. The noise has its centre at alpha x_0.
+x0 = old.to_x0(x, out, alpha, sigma) -> x0 = old.to_x0(out, x, alpha, sigma)
+    translate gives to_x0 its arguments in another order: first x, then what the network says.
+x0 = old.to_x0(x, out, alpha, sigma) -> x0 = new.to_x0(x, out, alpha, sigma) && return new.target -> return old.target
+    translate has the two languages exchanged: it reads in the old one, and writes in the new one.
+x0 = old.to_x0(x, out, alpha, sigma) -> x0 = (x - sigma * out) / alpha
+    translate takes what the old language says for the noise. It is that only where the old language is the noise.
+eps = (x - alpha * x0) / sigma -> eps = (x - sigma * x0) / alpha
+    translate has alpha and sigma exchanged where it looks for the noise: alpha scales the data.
+eps = (x - alpha * x0) / sigma -> eps = (x - alpha * x0) / (1 - alpha**2).sqrt()
+    translate computes sigma from alpha, as if their squares added up to 1: that is so on one kind of line only.
+x + sigma**2 * score -> x + score / sigma
+    score_to_x0 divides the score by sigma: it is eps over sigma already, so it is to be multiplied, and more than once.
 """
 
 RIGHT = """
@@ -89,7 +109,6 @@ WRONG = """
 return -eps / sigma -> return -eps / (1 - alpha)
 eps = (x - alpha * x0) / sigma -> eps = (x - alpha * x0) / (1 - alpha**2)
 eps = (x - alpha * x0) / sigma -> eps = (alpha * x0 - x) / sigma
-x0 = old.to_x0(x, out, alpha, sigma) -> x0 = old.to_x0(out, x, alpha, sigma)
 x0 = old.to_x0(x, out, alpha, sigma) -> x0 = old.to_x0(x, out, sigma, alpha)
 """
 

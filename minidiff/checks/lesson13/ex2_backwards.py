@@ -86,6 +86,22 @@ g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * (d_sigma - f * sigma)
     In g squared the outer sigma is missing: the derivative of sigma squared is 2 sigma times that of sigma.
 alpha, sigma, d_alpha, d_sigma = rates -> alpha, d_alpha, sigma, d_sigma = rates && (g2 * (t - s)).sqrt() -> (g2 * (t - s)).abs().sqrt()
     You unpack the rates in another order: first both levels, then both derivatives.
+* (g2 * (t - s)).sqrt() * z -> * (g2 * (s - t)).sqrt() * z
+    Every number is nan, as the root of a negative one is. Is the length of the step positive, and g squared, too?
++ share * (g2 * (t - s)).sqrt() * z -> - share * (g2 * (t - s)).sqrt() * z
+    The noise is taken away. That is as good a throw of dice, but not the one that was given: z is added.
++ share * (g2 * (t - s)).sqrt() * z -> + share**0.5 * (g2 * (t - s)).sqrt() * z
+    The noise is multiplied by the root of the share: the share itself stands before g.
+alpha, sigma, d_alpha, d_sigma = rates -> alpha, sigma, d_alpha, d_sigma = rates\n    share = 1.0 if share > 0 else 0.0
+    Any share above 0 counts as 1: it may be any number.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * sigma * d_sigma - f * sigma**2
+    In g squared the factor 2 sigma stands before the whole bracket, so before the part with f, too.
+alpha, sigma, d_alpha, d_sigma = rates -> alpha, sigma, d_alpha, d_sigma = rates\n    x = x + share * (2 * sigma * (d_sigma - d_alpha / alpha * sigma) * (t - s)).sqrt() * z && return x + (s - t) * drift + share * (g2 * (t - s)).sqrt() * z -> return x + (s - t) * drift
+    You add the noise first, and take the bracket at what came of it: all in the bracket is that of x at t.
+(1 + share**2) / 2 * g2 -> (1.0 if share > 0 else 0.5) * g2
+    The score has the factor of the ODE or that of the reverse SDE: between them, and beyond, are all other shares.
+(1 + share**2) / 2 * g2 -> (1 + share) ** 2 / 2 * g2
+    In the bracket the share alone is squared, and 1 is added then.
 """
 
 RIGHT = r"""
@@ -101,6 +117,7 @@ return x + (s - t) * drift -> return x - t * drift
 f = d_alpha / alpha -> f = d_sigma / sigma
 score = (alpha * x0 - x) / sigma**2 -> score = (alpha * x0 - x) / (1 - alpha**2)
 score = (alpha * x0 - x) / sigma**2 -> score = x0 - x
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * sigma * (d_sigma + f * sigma)
 """
 
 EQUIVALENT = ""

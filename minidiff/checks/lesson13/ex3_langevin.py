@@ -17,10 +17,11 @@ def slope(g, dtype):
 
 
 def cases(g):
-    def case(levels, steps, *shape, dtype=torch.float64):
+    def case(levels, steps, *shape, dtype=torch.float64, plain=False):
         x = 2 * torch.randn(shape, generator=g, dtype=dtype)
         sigmas = uniform(g, 0.5, 3.0, levels).sort(descending=True).values.to(dtype)
         z = torch.randn(levels, steps, *shape, generator=g, dtype=dtype)
+        sigmas = sigmas.tolist() if plain else sigmas
         return Case("annealed_langevin", (slope(g, dtype), x, sigmas, uniform(g, 0.05, 0.2), z))
 
     return [
@@ -28,6 +29,7 @@ def cases(g):
         case(4, 1, 5, 2),
         case(2, 4, 3, 2, dtype=torch.float32),
         case(1, 3, 4, 3),
+        case(3, 2, 2, 2, dtype=torch.float32, plain=True),
     ]
 
 
@@ -79,23 +81,39 @@ for z in of_level: -> for z in noises[0]:
     All levels use the noise of the first one.
 for z in of_level: -> of_level = of_level[:1].expand_as(of_level)\n        for z in of_level:
     All steps of a level use the same noise.
-zip(sigmas, noises, strict=True) -> zip(sigmas.flip(0), noises, strict=True)
+zip(sigmas, noises, strict=True) -> zip(reversed(list(sigmas)), noises, strict=True)
     You go from the smallest level to the largest: it begins with the largest.
 zip(sigmas, noises, strict=True) -> zip(sigmas[:-1], noises[:-1], strict=True)
     The last level is left out.
 annealed_langevin := tweedie
     At the end you take the best guess of the data at the last level. That is a good idea, and of later papers; algorithm
     1 ends with a step like all others.
+for z in of_level: -> slope = score(x, sigma)\n        for z in of_level: && score(x, sigma) + a -> slope + a
+    The score is asked once a level: it is that of each step's own x.
+x = x + a / 2 * score(x, sigma) + a**0.5 * z -> x = x + a**0.5 * z\n            x = x + a / 2 * score(x, sigma)
+    You add the noise first, and ask for the score of what came of it: the score is that of x before the step.
+return x -> return x - a**0.5 * z
+    The very last step has no noise. That is an idea of later papers; algorithm 1 ends with a step like all others.
++ a**0.5 * z -> + a**0.5 * sigma * z
+    The noise is multiplied by sigma once more: in the step size it is there already.
++ a**0.5 * z -> + a**0.5 / 2 * z
+    Your noise is too weak: the root of a, without the half.
+a / 2 * score(x, sigma) -> a / 2 * sigma**2 * score(x, sigma)
+    The score is multiplied by sigma squared once more: in the step size it is there already.
+annealed_langevin := levels_inside
+    You go through all levels at each step: all steps of a level come before the next level.
 """
 
 RIGHT = r"""
 a = epsilon * (sigma / sigmas[-1]) ** 2 -> a = epsilon * sigma**2 / sigmas[-1] ** 2
 annealed_langevin := by_index
+annealed_langevin := lambda score, x, sigmas, epsilon, noises: by_index(score, x, torch.as_tensor(sigmas), epsilon, noises)
 """
 
 WRONG = r"""
 + a**0.5 * z -> + a**0.5 * torch.randn_like(x)
 return x -> return x / 2
+a = epsilon * (sigma / sigmas[-1]) ** 2 -> a = (epsilon * (sigmas / sigmas[-1]) ** 2)[(sigmas == sigma).nonzero()[0, 0]]
 sigmas[-1]) ** 2 -> sigmas[-1]) ** 3
 a / 2 * score(x, sigma) -> a / 2 * score(x, sigma**2)
 a / 2 * score(x, sigma) -> a / 2 * score(x, sigma) / sigma
@@ -121,3 +139,11 @@ def by_index(score, x, sigmas, epsilon, noises):
 def tweedie(score, x, sigmas, epsilon, noises):
     x = by_index(score, x, sigmas, epsilon, noises)
     return x + sigmas[-1] ** 2 * score(x, sigmas[-1])
+
+
+def levels_inside(score, x, sigmas, epsilon, noises):
+    for k in range(noises.shape[1]):
+        for sigma, z in zip(sigmas, noises[:, k], strict=True):
+            a = epsilon * float(sigma / sigmas[-1]) ** 2
+            x = x + a / 2 * score(x, sigma) + a**0.5 * z
+    return x

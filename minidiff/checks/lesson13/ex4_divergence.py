@@ -66,6 +66,20 @@ divergence := exact
     probes is asked for.
 divergence := first_point
     All points get the field's derivative at the first point: each has its own.
+(probes * change.unflatten(0, probes.shape[:2])).sum(2) -> (probes * change.unflatten(0, probes.shape[:2])).sum((1, 2))[:, None].expand(probes.shape[:2])
+    You sum over the points, too: each has an estimate of its own.
+(value * probes.flatten(0, 1)).sum() -> value.sum() && (probes * change -> (probes.square() * change
+    You take the gradient of the sum of the field, and square the probe: the probe belongs where you have ones, too.
+divergence := lambda field, x, probes: by_loop(field, x, probes / probes.norm(dim=2, keepdim=True))
+    You bring the probes to length 1: as they are they are asked for.
+divergence := lambda field, x, probes: by_loop(field, x, probes.sign())
+    You take only the signs of the probes: as they are they are asked for.
+divergence := lambda field, x, probes: by_loop(field, x, probes[:, :1].expand_as(probes))
+    All points get the first point's probe: each has its own.
+divergence := added_up
+    The gradients of earlier probes are still in yours: backward adds to what is in .grad. autograd.grad begins anew.
+(value * probes.flatten(0, 1)).sum() -> (value * probes.mean(0).repeat(len(probes), 1)).sum()
+    You take the derivative along the mean of the probes: one along each is asked for.
 """
 
 RIGHT = r"""
@@ -114,3 +128,9 @@ def exact(field, x, probes):
     axes = d**0.5 * torch.eye(d, dtype=x.dtype)[:, None].expand(d, *x.shape)
     value, found = by_loop(field, x, axes)
     return value, found.mean(0).expand(len(probes), -1)
+
+
+def added_up(field, x, probes):
+    x = x.detach().clone().requires_grad_()
+    rows = torch.stack([torch.autograd.grad((field(x) * z).sum(), x)[0] for z in probes])
+    return field(x).detach(), (rows.cumsum(0) * probes).sum(2)

@@ -106,6 +106,7 @@ my_line := lambda t: (torch.cos(t * math.pi / 2), torch.sin(t * math.pi / 2) * (
 """
 
 RIGHT = """
+my_line := lambda t: (torch.cos(t * math.pi / 2) ** 2, torch.sin(t * math.pi / 2) ** 2)
 my_line := lambda t: ((1 - torch.sin(t * math.pi / 2) ** 2).clamp(min=0).sqrt(), torch.sin(t * math.pi / 2))
 my_line := lambda t: (torch.cos(t**1.15 * math.pi / 2), torch.sin(t**1.15 * math.pi / 2))
 """
