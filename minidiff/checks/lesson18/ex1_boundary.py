@@ -80,6 +80,8 @@ c_skip, c_out = skips(t, eps, sigma_d) -> c_skip, c_out = skips(t, eps, 0.5)
     sigma_d is not used in bounded: the data's deviation is given.
 c_skip, c_out = skips(t, eps, sigma_d) -> c_skip, c_out = skips(t, 0.002, sigma_d)
     eps is not used in bounded: the smallest time is given.
+c_skip = sigma_d**2 / (after**2 + sigma_d**2) -> c_skip = sigma_d / (after**2 + sigma_d)
+    In c_skip sigma_d stands as it is, above and below the line: its square belongs there.
 """
 
 RIGHT = r"""
