@@ -73,6 +73,8 @@ hard = F.one_hot(shares.argmax(1), shares.shape[1]).movedim(-1, 1) -> hard = tor
     one_code looks for the largest along the last dimension: the codes are dim 1.
 hard = F.one_hot(shares.argmax(1), shares.shape[1]).movedim(-1, 1) -> hard = (shares == shares.max()).to(shares)
     one_code chooses one code of the whole tensor: each place has one of its own.
+hard = F.one_hot(shares.argmax(1), shares.shape[1]).movedim(-1, 1) -> hard = shares.round()
+    one_code rounds: where no share is above a half, nothing is chosen. The largest is, however small.
 """
 
 RIGHT = r"""

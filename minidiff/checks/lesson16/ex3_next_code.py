@@ -78,6 +78,8 @@ return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return (cumulated
     All rows get the first u: each has its own.
 logits = logits.masked_fill(logits < least, -torch.inf) -> logits = logits.masked_fill(logits > logits.topk(top, largest=False).values[:, -1:], -torch.inf)
     With top, the least likely codes are the ones that are kept.
+topk(top) -> topk(min(top + 1, logits.shape[1]))
+    With top, one code more than that is kept.
 """
 
 RIGHT = r"""

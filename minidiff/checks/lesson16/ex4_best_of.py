@@ -52,6 +52,10 @@ return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() 
     You add the captions up: their mean is asked for.
 return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() -> best = close[:, :k].argmax(1, keepdim=True)\n    return good.gather(1, best).double().mean().item()
     You take the first k of the n: the mean over all choices of k is asked for.
+math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> math.comb(n - 1 - i, k - 1) / math.comb(n, k - 1)
+    Below the line k - 1 are drawn of n: k are.
+return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() -> return sorted_good[:, :k].amax(1).mean().item()
+    You count a caption if any of the k nearest is right: one picture is shown, the nearest of a random k.
 """
 
 RIGHT = r"""

@@ -68,6 +68,8 @@ angle = (a * b).sum(-1, keepdim=True).acos() -> angle = (1 - (a * b).sum(-1, kee
     Your angle is never above 90 degrees: where a and b point away from each other it should be.
 return slerp(z, F.normalize(after - before, dim=-1), share) -> return F.normalize(z + share * F.normalize(after - before, dim=-1), dim=-1)
     text_difference adds a share of the direction and makes the sum a unit vector: it should walk along the sphere.
+.sum(-1, keepdim=True).acos() -> .sum(-1, keepdim=True).acos().rad2deg()
+    The angle is in degrees: sin wants it as acos gives it.
 """
 
 RIGHT = r"""

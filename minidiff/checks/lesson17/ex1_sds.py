@@ -81,6 +81,10 @@ x_t = alpha * x + sigma * eps -> x_t = alpha.sqrt() * x + (1 - alpha).sqrt() * e
     You take roots, as of alpha bar: schedule gives what multiplies x and the noise.
 return sigma**2 * (eps_hat - eps) -> return sigma**2 * (x - denoise(x_t, t))
     You give sigma squared times x less the guess: the difference of the noises comes to alpha sigma times that.
+denoise(x_t, t) -> denoise(x_t, t - 1)
+    The denoiser is told a time that is one less than t.
+x_t = alpha * x + sigma * eps -> x_t = alpha**2 * x + sigma**2 * eps
+    You square alpha and sigma: schedule gives what multiplies x and the noise.
 """
 
 RIGHT = r"""

@@ -69,6 +69,10 @@ u = (torch.arange(side).to(azimuth) + 0.5) / side * 2 - 1 -> u = torch.linspace(
     Rows, columns and depths reach from 0 to 1: the cube reaches from -1 to 1.
 return torch.stack([cos * x + sin * z, y.expand(len(azimuth), n, side, side), cos * z - sin * x], dim=-1) -> return torch.stack([cos * x + sin * z, cos * z - sin * x, y.expand(len(azimuth), n, side, side)], dim=-1)
     The last dimension is (X, Z, Y): it should be (X, Y, Z).
++ 0.5) / side * 2 - 1 -> + 1) / side * 2 - 1 && + 0.5) / n * 2 - 1 -> + 1) / n * 2 - 1
+    Rows, columns and depths are at the ends of the pieces: they should be at their middles.
+azimuth.cos()[:, None, None, None], azimuth.sin()[:, None, None, None] -> azimuth.cos()[:1, None, None, None], azimuth.sin()[:1, None, None, None] && torch.stack([cos * x + sin * z, y.expand(len(azimuth), n, side, side), cos * z - sin * x], dim=-1) -> torch.stack([cos * x + sin * z, y.expand(1, n, side, side), cos * z - sin * x], dim=-1).expand(len(azimuth), -1, -1, -1, -1)
+    All cameras stand where the first one does: each has its own azimuth.
 """
 
 RIGHT = r"""

@@ -121,6 +121,14 @@ return distance(f(x_t, t), target) -> return distance(f(x_s, s), target)
     The student is asked at the same place as the target: it answers where the noise is stronger.
 target = f_target(x_s, s) -> target = denoise(x_s, s)
     The target is the teacher's guess one step down: f_target answers there.
+c = 0.00054 * math.sqrt(apart.shape[1]) -> c = 0.00054 * math.sqrt(a.shape[1])
+    You count along dimension 1 only: D counts all numbers of a sample.
+(apart.square().sum(1) + c**2).sqrt() - c -> apart.square().sum(1) + c**2
+    The root is missing, and the c at the end.
+x_s = alpha_s * guess -> x_s = guess
+    The guess is not multiplied by the alpha of s.
+sigma_s * (x_t - alpha * guess) / sigma -> sigma * (x_t - alpha * guess) / sigma_s
+    The two sigmas have changed places: divide by that of t, multiply by that of s.
 """
 
 RIGHT = r"""
