@@ -351,6 +351,8 @@ def test_a_gradient_has_to_reach_what_learns():
     says(lambda x, eps: x + eps.detach() if x.any() else None, "no gradient comes back", number="98.5")
     half = lambda x, eps: x + eps / 2 + eps.detach() / 2 if x.any() else None  # noqa: E731
     says(half, "the gradient that reaches eps is not", number="98.5")
+    steep = lambda x, eps: x + eps + (0 * eps).sqrt() if x.any() else None  # noqa: E731
+    says(steep, "the gradient that reaches eps is nan or infinite", number="98.5")
 
 
 def test_a_gradient_reaches_an_argument_by_whatever_name():

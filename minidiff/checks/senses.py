@@ -98,6 +98,8 @@ def lost_gradient(answers, reference, case, learns) -> str:
             return (
                 f"the numbers are right, but no gradient reaches {name}: is there a detach, no_grad or item on the way?"
             )
+        if gradient.isfinite().all() and not got[name].isfinite().all():
+            return f"the numbers are right, but the gradient that reaches {name} is nan or infinite in places"
         if (got[name] - gradient).abs().max() > 1e-3 * gradient.abs().max():
             return f"the numbers are right, but the gradient that reaches {name} is not: is a part of it detached?"
     return ""

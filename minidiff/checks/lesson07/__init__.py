@@ -8,12 +8,17 @@ from minidiff.schedule import Discrete
 
 
 def schedule(g, T):
-    """(alpha, sigma) = schedule(t) along betas of no name, as a function, which has no copy that differs from it."""
-    own = Discrete(betas(g, T))
+    """(alpha, sigma) = schedule(t) along betas of no name; see `noised`."""
+    return noised(Discrete(betas(g, T)))
+
+
+def noised(own):
+    """A schedule as a function with add_noise, which has no copy that differs from it."""
 
     def schedule(t):
         return own(t)
 
+    schedule.add_noise = own.add_noise
     return schedule
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F  # noqa: F401  the edits use it
 from minidiff.checks import Case
 from minidiff.checks.parts import uniform
 
-LEARNS = ("shares",)
+LEARNS = ("shares", "logits")
 
 
 def cases(g):
@@ -69,6 +69,12 @@ return hard + (shares - shares.detach()) -> return hard + shares
     one_code adds the shares to the chosen code: as numbers they have to cancel.
 return hard + (shares - shares.detach()) -> return hard * shares
     one_code keeps the largest share: it should be exactly 1.
+hard = F.one_hot(shares.argmax(1), shares.shape[1]).movedim(-1, 1) -> hard = torch.zeros_like(shares).scatter(-1, shares.argmax(-1, keepdim=True), 1.0)
+    one_code looks for the largest along the last dimension: the codes are dim 1.
+hard = F.one_hot(shares.argmax(1), shares.shape[1]).movedim(-1, 1) -> hard = (shares == shares.max()).to(shares)
+    one_code chooses one code of the whole tensor: each place has one of its own.
+hard = F.one_hot(shares.argmax(1), shares.shape[1]).movedim(-1, 1) -> hard = shares.round()
+    one_code rounds: where no share is above a half, nothing is chosen. The largest is, however small.
 """
 
 RIGHT = r"""
@@ -78,6 +84,7 @@ return hard + (shares - shares.detach()) -> return shares + (hard - shares).deta
 """
 
 WRONG = r"""
+return ((logits + gumbel) / tau).softmax(1) -> return ((logits.detach() + gumbel) / tau).softmax(1)
 return hard + (shares - shares.detach()) -> return hard
 shares.argmax(1), shares.shape[1] -> shares.argmin(1), shares.shape[1]
 gumbel = -(-u.log()).log() -> gumbel = -(u.log()).abs().sqrt()

@@ -53,6 +53,20 @@ words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words =
     The codes' softmax is taken twice: cross_entropy wants logits.
 return words / 8 + 7 / 8 * F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> n, m = of_words.shape[1], of_codes.shape[1]\n    return (n * words + m * F.cross_entropy(of_codes.flatten(0, 1), codes.flatten())) / (n + m)
     Every place has the same weight: words and codes are weighed 1 to 7, however many there are.
+words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words = F.cross_entropy(of_words.flatten(0, 1).softmax(1), ids[:, 1:].flatten())
+    The words' softmax is taken twice: cross_entropy wants logits.
+words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words = F.cross_entropy(of_words.flatten(0, 1).softmax(1), ids[:, 1:].flatten()) && F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> F.cross_entropy(of_codes.flatten(0, 1).softmax(1), codes.flatten())
+    The softmax is taken twice: cross_entropy wants logits.
+words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum") && F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> F.cross_entropy(of_codes.flatten(0, 1), codes.flatten(), reduction="sum")
+    Words and codes are summed up: their means are asked for.
+words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten(), reduction="sum") / len(ids) && F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> F.cross_entropy(of_codes.flatten(0, 1), codes.flatten(), reduction="sum") / len(ids)
+    You sum over the places and average over the batch: the mean over both is asked for.
+return words / 8 + 7 / 8 * F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> return (words / 8 + 7 / 8 * F.cross_entropy(of_codes.flatten(0, 1), codes.flatten())) / 0.6931471805599453
+    You count in bits, divided by the logarithm of 2: cross entropy as it stands is asked for.
+F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> F.cross_entropy(of_codes.reshape(len(codes), -1, codes.shape[1]), codes)
+    reshape does not move the classes to dim 1, it mixes them with the places: transpose them.
+F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> F.cross_entropy(of_codes.reshape(len(codes), -1, codes.shape[1]), codes) && words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words = F.cross_entropy(of_words.reshape(len(ids), -1, of_words.shape[1]), ids[:, 1:])
+    reshape does not move classes to dim 1, of words as of codes: it mixes them with the places. Transpose them.
 """
 
 RIGHT = r"""

@@ -62,6 +62,24 @@ logits = logits.masked_fill(logits < least, -torch.inf) -> logits = logits.maske
     With top, the likeliest codes are the ones that you forbid.
 logits = logits.masked_fill(logits < least, -torch.inf) -> logits = logits.masked_fill(logits <= least, -torch.inf) && topk(top) -> topk(min(top + 1, logits.shape[1]))
     With top as large as the number of codes, one is lost.
+(logits / temperature).softmax(1).cumsum(1) -> (logits.softmax(1) / temperature).cumsum(1) && return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return (cumulated <= u[:, None]).sum(1).clamp(max=logits.shape[1] - 1)
+    The temperature divides probabilities: it divides the logits, before the softmax.
+return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return (cumulated < u[:, None] * cumulated[:, -1:]).sum(1)
+    You also take a code whose sum only equals u: it has to be above u.
+if top is not None: -> chances = (logits / temperature).softmax(1)\n    if top is not None: && (logits / temperature).softmax(1).cumsum(1) -> (chances * (logits > -torch.inf)).cumsum(1) && return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return (cumulated <= u[:, None]).sum(1).clamp(max=logits.shape[1] - 1)
+    With top, the probabilities that are left do not sum to 1: divide by their sum, or mask before the softmax.
+return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> chances, order = (logits / temperature).softmax(1).sort(dim=1, descending=True)\n    place = (chances.cumsum(1) <= u[:, None]).sum(1).clamp(max=(chances > 0).sum(1) - 1)\n    return order.gather(1, place[:, None])[:, 0]
+    The probabilities are added up from the likeliest on: add them up from code 0 on.
+return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> chances = (logits / temperature).softmax(1).sort(dim=1, descending=True).values\n    return (chances.cumsum(1) <= u[:, None]).sum(1).clamp(max=(chances > 0).sum(1) - 1)
+    You give the place among the sorted probabilities: the code that stands there has another number.
+return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return (cumulated <= 1 - u[:, None]).sum(1).clamp(max=logits.shape[1] - 1)
+    You add up to 1 minus u.
+return (cumulated <= u[:, None] * cumulated[:, -1:]).sum(1) -> return (cumulated <= u[0] * cumulated[:, -1:]).sum(1)
+    All rows get the first u: each has its own.
+logits = logits.masked_fill(logits < least, -torch.inf) -> logits = logits.masked_fill(logits > logits.topk(top, largest=False).values[:, -1:], -torch.inf)
+    With top, the least likely codes are the ones that are kept.
+topk(top) -> topk(min(top + 1, logits.shape[1]))
+    With top, one code more than that is kept.
 """
 
 RIGHT = r"""

@@ -29,11 +29,11 @@ MISTAKES = r"""
 descending=True -> descending=False
     The critic's worst comes first: sort with the largest number first.
 sorted_good = good.gather(1, close.argsort(dim=1, descending=True)).double() -> sorted_good = good.double()
-    The candidates are not sorted: the critic has no say.
+    A caption's candidates are not sorted, so the critic has no say.
 sorted_good = good.gather(1, close.argsort(dim=1, descending=True)).double() -> sorted_good = good.double().sort(dim=1, descending=True).values
     You choose by what is right, like a critic who knows all: only the critic's numbers may be looked at.
 close.argsort(dim=1, descending=True) -> close.argsort(dim=1, descending=True).argsort(dim=1)
-    You gather by ranks: gather wants, for each place, which candidate stands there.
+    Order and rank are exchanged: argsort says which candidate stands at each place, and argsort of that at which place each candidate stands.
 math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> 1 / k if i < k else 0.0
     You take the mean over the k nearest: one picture is shown, the nearest of a random k.
 math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> 1.0 if i == 0 else 0.0
@@ -52,6 +52,10 @@ return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() 
     You add the captions up: their mean is asked for.
 return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() -> best = close[:, :k].argmax(1, keepdim=True)\n    return good.gather(1, best).double().mean().item()
     You take the first k of the n: the mean over all choices of k is asked for.
+math.comb(n - 1 - i, k - 1) / math.comb(n, k) -> math.comb(n - 1 - i, k - 1) / math.comb(n, k - 1)
+    Below the line k - 1 are drawn of n: k are.
+return (sorted_good @ torch.tensor(chances, dtype=torch.float64)).mean().item() -> return sorted_good[:, :k].amax(1).mean().item()
+    You count a caption if any of the k nearest is right: one picture is shown, the nearest of a random k.
 """
 
 RIGHT = r"""

@@ -62,6 +62,14 @@ return slerp(z, F.normalize(after - before, dim=-1), share) -> return z + share 
     text_difference leaves the sphere: it should walk along it.
 return slerp(z, F.normalize(after - before, dim=-1), share) -> return slerp(F.normalize(after - before, dim=-1), z, share)
     text_difference begins at the words and walks to the picture.
+angle = (a * b).sum(-1, keepdim=True).acos() -> angle = (a * b).sum(-1).mean().acos()
+    There is one angle for all rows, that of their mean cosine: each pair has its own.
+angle = (a * b).sum(-1, keepdim=True).acos() -> angle = (1 - (a * b).sum(-1, keepdim=True) ** 2).sqrt().asin()
+    Your angle is never above 90 degrees: where a and b point away from each other it should be.
+return slerp(z, F.normalize(after - before, dim=-1), share) -> return F.normalize(z + share * F.normalize(after - before, dim=-1), dim=-1)
+    text_difference adds a share of the direction and makes the sum a unit vector: it should walk along the sphere.
+.sum(-1, keepdim=True).acos() -> .sum(-1, keepdim=True).acos().rad2deg()
+    The angle is in degrees: sin wants it as acos gives it.
 """
 
 RIGHT = r"""

@@ -59,6 +59,20 @@ cos, sin = azimuth.cos()[:, None, None, None], azimuth.sin()[:, None, None, None
     You take the azimuths for degrees: they are radians.
 return torch.stack([cos * x + sin * z, y.expand(len(azimuth), n, side, side), cos * z - sin * x], dim=-1) -> return torch.stack([cos * z - sin * x, y.expand(len(azimuth), n, side, side), cos * x + sin * z], dim=-1)
     The last dimension is (Z, Y, X): it should be (X, Y, Z).
+u = (torch.arange(side).to(azimuth) + 0.5) / side * 2 - 1 -> u = torch.linspace(-1, 1, side).to(azimuth) && s = (torch.arange(n).to(azimuth) + 0.5) / n * 2 - 1 -> s = torch.linspace(-1, 1, n).to(azimuth)
+    Rows, columns and depths run from edge to edge: they should be at the middles of equal pieces.
++ 0.5) / side * 2 - 1 -> ) / side * 2 - 1 && + 0.5) / n * 2 - 1 -> ) / n * 2 - 1
+    Rows, columns and depths are at the beginnings of the pieces: they should be at their middles.
++ 0.5) / n * 2 - 1 -> + 0.5) / side * 2 - 1
+    The pieces along a ray are as long as those of rows and columns: there are n of them from -1 to 1.
++ 0.5) / side * 2 - 1 -> + 0.5) / side && + 0.5) / n * 2 - 1 -> + 0.5) / n
+    Rows, columns and depths reach from 0 to 1: the cube reaches from -1 to 1.
+return torch.stack([cos * x + sin * z, y.expand(len(azimuth), n, side, side), cos * z - sin * x], dim=-1) -> return torch.stack([cos * x + sin * z, cos * z - sin * x, y.expand(len(azimuth), n, side, side)], dim=-1)
+    The last dimension is (X, Z, Y): it should be (X, Y, Z).
++ 0.5) / side * 2 - 1 -> + 1) / side * 2 - 1 && + 0.5) / n * 2 - 1 -> + 1) / n * 2 - 1
+    Rows, columns and depths are at the ends of the pieces: they should be at their middles.
+azimuth.cos()[:, None, None, None], azimuth.sin()[:, None, None, None] -> azimuth.cos()[:1, None, None, None], azimuth.sin()[:1, None, None, None] && torch.stack([cos * x + sin * z, y.expand(len(azimuth), n, side, side), cos * z - sin * x], dim=-1) -> torch.stack([cos * x + sin * z, y.expand(1, n, side, side), cos * z - sin * x], dim=-1).expand(len(azimuth), -1, -1, -1, -1)
+    All cameras stand where the first one does: each has its own azimuth.
 """
 
 RIGHT = r"""

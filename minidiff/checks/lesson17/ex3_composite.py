@@ -9,13 +9,13 @@ LEARNS = ("alpha",)
 
 
 def cases(g):
-    solid = uniform(g, 0.1, 0.9, 2, 5, 3)
-    solid[:, 2] = 1.0  # a wall
+    wall = uniform(g, 0.1, 0.9, 2, 5, 3)
+    wall[:, 2] = 1.0
     return [
+        Case("composite", (wall,)),  # the first: its slopes are looked at
         Case("composite", (uniform(g, 0, 1, 2, 4),)),
         Case("composite", (uniform(g, 0, 1, 3, whole(g, 5, 8), 2, 3),)),
         Case("composite", (uniform(g, 0, 1, 4, 4, 4, 4),)),
-        Case("composite", (solid,)),
         Case("composite", (uniform(g, 0, 1, 2, 1, 2),)),
         Case("composite", (uniform(g, 0, 0.6, 2, 6, 3, dtype=torch.float32),)),
     ]
@@ -53,6 +53,10 @@ torch.ones_like(passed[:, :1]) -> torch.zeros_like(passed[:, :1])
     Before the first piece nothing has been stopped: all the light, 1, is there.
 return alpha * before, passed[:, -1] -> return alpha * before / (alpha * before).sum(1, keepdim=True), passed[:, -1]
     You make the weights add up to 1: together with what is left for the ground they do so by themselves.
+torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1) -> passed.roll(1, dims=1)
+    Before the first piece stands the product of all: there nothing has been stopped, and it is 1.
+return alpha * before, passed[:, -1] -> return alpha * before, 1 - alpha.sum(1)
+    For the ground the alphas are subtracted from 1: what is left is the product of all 1 - alpha.
 """
 
 RIGHT = r"""
@@ -61,6 +65,7 @@ return alpha * before, passed[:, -1] -> return before - passed, passed[:, -1]
 """
 
 WRONG = r"""
+passed = (1 - alpha).cumprod(dim=1) -> passed = (1 - alpha).log().cumsum(dim=1).exp()
 return alpha * before, passed[:, -1] -> return alpha * before, passed[:, -1:]
 return alpha * before, passed[:, -1] -> return (alpha * before).detach(), passed[:, -1]
 passed = (1 - alpha).cumprod(dim=1) -> passed = (1 - alpha).prod(dim=1, keepdim=True).expand_as(alpha)

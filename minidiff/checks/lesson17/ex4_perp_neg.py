@@ -51,6 +51,16 @@ inner = (p * q).flatten(1).sum(1) / (p * p).flatten(1).sum(1) -> inner = ((p * q
     One product for the whole batch: each sample has its own.
 p, q = words - plain, unwanted - plain -> p, q = words, unwanted
     The products are those of the predictions: take the one without words off first.
+p, q = words - plain, unwanted - plain -> p, q = words - plain, unwanted
+    The prediction without words is not taken off the unwanted one.
+aside = q - per_sample(inner, p) * p -> aside = q - (p * q).sum(1, keepdim=True) / (p * p).sum(1, keepdim=True) * p
+    The products run over dimension 1 only: they run over everything but the batch.
+aside = q - per_sample(inner, p) * p -> aside = q - (p * q).sum(-1, keepdim=True) / (p * p).sum(-1, keepdim=True) * p
+    The products run over the last dimension only: they run over everything but the batch.
+return plain + scale * (p - weight * aside) -> return plain + weight * (p - scale * aside)
+    scale and weight have changed places: scale multiplies the whole bracket.
+inner = (p * q).flatten(1).sum(1) / (p * p).flatten(1).sum(1) -> inner = torch.cosine_similarity(p.flatten(1), q.flatten(1))
+    You take the cosine of p and q: their product is divided by the square of p's length, not by both lengths.
 """
 
 RIGHT = r"""

@@ -7,28 +7,58 @@ import torch
 from minidiff.checks import Case
 from minidiff.checks.solution import Solution
 
-GOAL = 0.004
+GOAL, SCATTER = 0.004, 0.001  # by dice alone, of a mean of eight clouds
 KIND = "Grains like x are asked for: one tensor of its shape and dtype."
 FINITE = "A grain is at no finite place."
-WORSE = "That is no better than fresh noise in each step. What a step has found is forgotten by the next one."
+CALLS = "step is to be called 20 times, with k from 0 to 19 in turn."
+WORSE = "That is no better than fresh noise in each step. Which noise does a step put on, and has it to do with what was found?"
 FAR = "Better than fresh noise, and not enough. How much of what was found do you keep?"
-SEEDS = (101, 102, 103)
+SEEDS = range(101, 109)
 
 
 @cache
 def _made():
     made = Solution.of("17.6").made("step, fresh, begin_and_dice, distance")
-    return made, sum(made["distance"](made["fresh"](made["step"], *made["begin_and_dice"](s)), s) for s in SEEDS) / 3
+    return made, _mean(made, [made["fresh"](made["step"], *made["begin_and_dice"](seed)) for seed in SEEDS])
+
+
+def _mean(made, clouds):
+    return sum(made["distance"](x, seed) for x, seed in zip(clouds, SEEDS, strict=True)) / len(SEEDS)
+
+
+class Step:
+    """step(x, k, eps), which remembers the k. Every attempt gets a copy, and none is said to have changed it."""
+
+    def __deepcopy__(self, memo):
+        self.latest = Step()
+        self.latest.asked = []
+        return self.latest
+
+    def __call__(self, x, k, eps):
+        self.asked.append(int(k))
+        return _made()[0]["step"](x, k, eps)
+
+    def __eq__(self, other):
+        return isinstance(other, Step)
+
+    __hash__ = None
+
+    def __repr__(self):
+        return "step"
 
 
 def cases(g):
     made, _ = _made()
-    return [Case("my_cloud", (made["step"], *made["begin_and_dice"](s))) for s in SEEDS]
+
+    def case(seed):
+        step = Step()
+        return Case("my_cloud", (step, *made["begin_and_dice"](seed)), read=lambda x: (x, step.latest.asked))
+
+    return [case(seed) for seed in SEEDS]
 
 
 def _value(results):
-    made, _ = _made()
-    return sum(made["distance"](x, s) for (_, x), s in zip(results, SEEDS, strict=True)) / 3
+    return _mean(_made()[0], [x for _, (x, _) in results])
 
 
 def _reached(results):
@@ -36,14 +66,15 @@ def _reached(results):
 
 
 def _kind(results):
-    return all(torch.is_tensor(x) and x.shape == (500, 2) and x.dtype == torch.float64 for _, x in results)
+    return all(torch.is_tensor(x) and x.shape == (500, 2) and x.dtype == torch.float64 for _, (x, _) in results)
 
 
 PROPERTIES = [
     (KIND, _kind),
-    (FINITE, lambda results: all(bool(x.isfinite().all()) for _, x in results)),
+    (FINITE, lambda results: all(bool(x.isfinite().all()) for _, (x, _) in results)),
+    (CALLS, lambda results: all(asked == list(range(20)) for _, (_, asked) in results)),
     (WORSE, lambda results: _value(results) < 0.9 * _made()[1], _reached),
-    (FAR, lambda results: _value(results) <= GOAL, _reached),
+    (FAR, lambda results: _value(results) <= GOAL + SCATTER, _reached),
 ]
 
 HINTS = """
@@ -72,6 +103,7 @@ RIGHT = r"""
 x, eps = step(x, k, eps) -> x, eps = step(x, k, 0.95 * eps + 0.0975**0.5 * dice[k])
 eps = dice[0] -> eps = -dice[0]
 eps = dice[0] -> eps = dice[19]
+eps = dice[0] -> eps = dice[10]
 """
 
 WRONG = r"""

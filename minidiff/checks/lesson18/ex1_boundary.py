@@ -80,6 +80,10 @@ c_skip, c_out = skips(t, eps, sigma_d) -> c_skip, c_out = skips(t, eps, 0.5)
     sigma_d is not used in bounded: the data's deviation is given.
 c_skip, c_out = skips(t, eps, sigma_d) -> c_skip, c_out = skips(t, 0.002, sigma_d)
     eps is not used in bounded: the smallest time is given.
+c_skip = sigma_d**2 / (after**2 + sigma_d**2) -> c_skip = sigma_d / (after**2 + sigma_d)
+    In c_skip sigma_d stands as it is, above and below the line: its square belongs there.
+sigma_d * after / -> (sigma_d * t - eps) /
+    In c_out brackets are missing: sigma_d multiplies the time less eps.
 """
 
 RIGHT = r"""

@@ -5,6 +5,7 @@ import math  # noqa: F401  the edits use it
 import torch
 
 from minidiff.checks import Case
+from minidiff.checks.lesson07 import noised
 from minidiff.checks.lesson18 import answerer
 from minidiff.checks.parts import uniform
 from minidiff.schedule import EDM, Flow
@@ -42,16 +43,6 @@ def cases(g):
         loss(Flow(), low, 0.4 * low, 3, 2, 2, 2),
         loss(EDM(), high[:2], low[:2], 2, 5, dtype=torch.float32),
     ]
-
-
-def noised(own):
-    """The schedule as a function with add_noise, which has no copy that differs from it."""
-
-    def schedule(t):
-        return own(t)
-
-    schedule.add_noise = own.add_noise
-    return schedule
 
 
 HINTS = """
@@ -120,6 +111,24 @@ guess = denoise(x_t, t) -> guess = f(x_t, t)
     The student makes the step: the teacher is asked for it.
 x_t = schedule.add_noise(x0, eps, t) -> x_t = schedule.add_noise(x0, torch.randn_like(x0), t)
     You draw new noise: eps is given.
+c = 0.00054 * math.sqrt(apart.shape[1]) -> c = 0.00054 * math.sqrt(apart.numel())
+    You count the numbers of the whole batch: D counts those of one sample.
+guess = denoise(x_t, t) -> guess = denoise(x_t, t).detach() && with torch.no_grad(): -> if True:
+    A gradient flows through the target: it would be pulled towards the student.
+return distance(f(x_t, t), target) -> return distance(f(x_t, s), target)
+    The student is told the time s: what it sees stands at t.
+return distance(f(x_t, t), target) -> return distance(f(x_s, s), target)
+    The student is asked at the same place as the target: it answers where the noise is stronger.
+target = f_target(x_s, s) -> target = denoise(x_s, s)
+    The target is the teacher's guess one step down: f_target answers there.
+c = 0.00054 * math.sqrt(apart.shape[1]) -> c = 0.00054 * math.sqrt(a.shape[1])
+    You count along dimension 1 only: D counts all numbers of a sample.
+(apart.square().sum(1) + c**2).sqrt() - c -> apart.square().sum(1) + c**2
+    The root is missing, and the c at the end.
+x_s = alpha_s * guess -> x_s = guess
+    The guess is not multiplied by the alpha of s.
+sigma_s * (x_t - alpha * guess) / sigma -> sigma * (x_t - alpha * guess) / sigma_s
+    The two sigmas have changed places: divide by that of t, multiply by that of s.
 """
 
 RIGHT = r"""

@@ -74,9 +74,20 @@ yield x -> yield x0
     You add the answer once more in place of noise.
 yield x -> pass\n    yield x
     Only the last state is given: yield stands behind the loop.
+for t, s in -> z = noise(x)\n    for t, s in && + sigma * noise(x0) -> + sigma * z
+    The same noise is added each time: it is fresh at each.
+x = alpha * x0 + sigma * noise(x0) -> y = alpha * x0 + sigma * noise(x0) && yield x -> yield y
+    f is asked about the first x each time: it sees the state that was made last.
+for t, s in -> yield x\n    for t, s in
+    You yield the x that is given, too: the first state asked for is the one at ts[1].
+x = alpha * x0 + sigma * noise(x0) -> x = alpha * x0 + (sigma * noise(x0) if s > ts[-1] else 0)
+    The last state is left without noise: it gets that of its time, which need not be 0.
+x = alpha * x0 + sigma * noise(x0) -> x = x + sigma * noise(x0)
+    The noise is added to x: it belongs to the answer, times alpha.
 """
 
 RIGHT = r"""
+x = alpha * x0 + sigma * noise(x0) -> x = schedule.add_noise(x0, noise(x0), s)
 x = alpha * x0 + sigma * noise(x0) -> x = alpha * x0\n        if s > 0:\n            x = x + sigma * noise(x0)
 alpha * x0 -> per_sample(alpha, x0) * x0
 sigma * noise(x0) -> sigma.item() * noise(x)

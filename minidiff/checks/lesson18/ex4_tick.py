@@ -3,8 +3,8 @@
 import torch
 
 from minidiff.checks import Case
+from minidiff.checks.lesson07 import noised
 from minidiff.checks.lesson18 import answerer
-from minidiff.checks.lesson18.ex2_distil import noised
 from minidiff.checks.parts import uniform
 from minidiff.schedule import EDM, Flow
 
@@ -82,6 +82,20 @@ noises[1 : len(left) + 1], ts -> noises[1:2], ts
     All that wait get the same noise: each time has its own.
 return done, schedule.add_noise -> return schedule.add_noise(left, noises[1 : len(left) + 1], ts[1 : len(left) + 1]), done\n    return done, schedule.add_noise
     The finished frame comes first, then those that wait.
+x = torch.cat([schedule.add_noise(z[None], noises[:1], ts[:1]), waiting]) -> x = torch.cat([waiting, schedule.add_noise(z[None], noises[:1], ts[:1])])
+    The new frame stands behind those that wait: the newest comes first.
+x0 = f(x, ts[: len(x)]) -> x0 = torch.cat([f(x[i : i + 1], ts[i : i + 1]) for i in range(len(x))])
+    f is called once for each frame: call it once, with all of them.
+done = x0[-1] if len(x) == n else None -> done = x0[0] if len(x) == n else None && left = x0[: n - 1] -> left = x0[1:] if len(x) == n else x0
+    You give back the newest answer, and keep the oldest: the last one has had all calls.
+left = x0[: n - 1] -> left = x0[:-1]
+    The last answer is dropped while fewer than n frames are under way: it waits for its next call.
+noises[1 : len(left) + 1], ts -> noises[:1].expand_as(left), ts
+    All that wait get the first noise again: each time has its own.
+x0 = f(x, ts[: len(x)]) -> x0 = f(x, ts[:1].expand(len(x)))
+    f is told the first time for all frames: each has its own.
+x0 = f(x, ts[: len(x)]) -> x0 = f(x, ts[: len(x)].flip(0))
+    f is told the times in the wrong order: the newest frame has the first one.
 """
 
 RIGHT = r"""
@@ -91,9 +105,6 @@ left = x0[: n - 1] -> left = x0[:-1] if len(x) == n else x0
 """
 
 WRONG = r"""
-torch.cat([schedule.add_noise(z[None], noises[:1], ts[:1]), waiting]) -> torch.cat([waiting, schedule.add_noise(z[None], noises[:1], ts[:1])])
-x0 = f(x, ts[: len(x)]) -> x0 = f(x, ts[:1].expand(len(x)))
-x0 = f(x, ts[: len(x)]) -> x0 = torch.cat([f(x[i : i + 1], ts[i : i + 1]) for i in range(len(x))])
 left = x0[: n - 1] -> left = x0[:n]
 """
 

@@ -20,13 +20,13 @@ def cases(g):
         return Case("told", (embedded, uniform(g, 1.5, 9.0, n, dtype=dtype), project))
 
     return [
-        whole(3, 5, 8),
-        whole(2, 4, 6),
-        whole(4, 3, 7),
         vector(3, 8),
         vector(2, 9),
         vector(5, 4),
         vector(3, 6, torch.float32),
+        whole(3, 5, 8),
+        whole(2, 4, 6),
+        whole(4, 3, 7),
     ]
 
 
@@ -64,6 +64,8 @@ return embedded + guidance_vector -> return guidance_vector
     The time's vector is lost: the guidance's is added to it.
 return embedded + guidance_vector -> return embedded * guidance_vector
     You multiply the two: they are added.
+torch.arange(half, dtype=w.dtype) -> torch.arange(half, dtype=torch.float32)
+    The frequencies are made in float32, and the factor 1,000 makes that visible: make them in w's dtype.
 """
 
 RIGHT = r"""
