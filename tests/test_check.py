@@ -15,6 +15,7 @@ from minidiff.check import check, hint, passed, summary
 from minidiff.checks import Case, Exercise, Variant, attempt, blocks, exercises
 from minidiff.checks.compare import Printed, difference
 from minidiff.checks.parts import table
+from minidiff.checks.senses import without_effect
 from minidiff.checks.solution import Solution, needed
 
 calls = []
@@ -333,6 +334,13 @@ def test_noise_of_ones_own_is_told_and_what_was_given_is_named():
     says(lambda x, eps: x + torch.randn(4), "noisy draws random numbers of its own", "Use eps", number="98.5")
     generator = "It comes out the same whatever eps is"
     says(lambda x, eps: x + torch.randn(4, generator=torch.Generator().manual_seed(1)), generator, number="98.5")
+
+
+def test_a_whole_number_that_is_halved_has_an_effect():
+    halved, cases = {"f": lambda x, n: x * (n // 2)}, [Case("f", (torch.ones(3), 8))]
+    assert without_effect({"f": lambda x, n: x * n // 2 + n // 2}, halved, cases) == []
+    assert without_effect({"f": lambda x, n: x + n // 2}, halved, cases) == []
+    assert without_effect({"f": lambda x, n: x + 4}, halved, cases) == ["n"]
 
 
 def test_none_is_an_answer_where_it_is_asked_for():
