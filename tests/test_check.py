@@ -515,6 +515,8 @@ def test_a_notebook_gets_html_with_a_sign_and_escaped_text(monkeypatch):
         (1, True, "expected a bool"),
         (2.0, 2, "expected a whole number"),
         (2, 2.0, ""),
+        (31, 12, "got 31, expected 12"),
+        (23652, 23868, "got 23652, expected 23868: too small by 216"),
         (float("nan"), 2.0, "got nan, expected 2"),
         (float("nan"), float("nan"), ""),
         (float("inf"), float("inf"), ""),
