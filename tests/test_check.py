@@ -15,6 +15,7 @@ from minidiff.check import check, hint, passed, summary
 from minidiff.checks import Case, Exercise, Variant, attempt, blocks, exercises
 from minidiff.checks.compare import Printed, brief, difference
 from minidiff.checks.parts import table
+from minidiff.checks.senses import without_effect
 from minidiff.checks.solution import Solution, needed
 
 calls = []
@@ -340,6 +341,13 @@ def test_what_a_nan_is_made_of_is_not_guessed():
     assert "the same whatever" not in result.message
 
 
+def test_a_whole_number_that_is_halved_has_an_effect():
+    halved, cases = {"f": lambda x, n: x * (n // 2)}, [Case("f", (torch.ones(3), 8))]
+    assert without_effect({"f": lambda x, n: x * n // 2 + n // 2}, halved, cases) == []
+    assert without_effect({"f": lambda x, n: x + n // 2}, halved, cases) == []
+    assert without_effect({"f": lambda x, n: x + 4}, halved, cases) == ["n"]
+
+
 def test_none_is_an_answer_where_it_is_asked_for():
     assert check("98.5", lambda x, eps: x + eps if x.any() else None)
     says(lambda x, eps: x + eps, "got float32 tensor (4,), expected None", number="98.5")
@@ -514,6 +522,8 @@ def test_a_notebook_gets_html_with_a_sign_and_escaped_text(monkeypatch):
         (1, True, "expected a bool"),
         (2.0, 2, "expected a whole number"),
         (2, 2.0, ""),
+        (31, 12, "got 31, expected 12"),
+        (23652, 23868, "got 23652, expected 23868: too small by 216"),
         (float("nan"), 2.0, "got nan, expected 2"),
         (float("nan"), float("nan"), ""),
         (float("inf"), float("inf"), ""),

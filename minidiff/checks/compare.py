@@ -132,7 +132,10 @@ def _number(x):
 
 
 def _both(got, expected):
-    """Two numbers that differ, in so many digits that one sees it."""
+    """Two numbers that differ, in so many digits that one sees it; whole ones in all."""
+    if isinstance(got, Integral) and isinstance(expected, Integral):
+        by = f": too {'large' if got > expected else 'small'} by {abs(got - expected)}"
+        return f"got {got}, expected {expected}" + by * (max(abs(got), abs(expected)) >= 1000)
     digits = 4 if f"{got:.4g}" != f"{expected:.4g}" else 12
     return "got {}, expected {}".format(*(_number(x) if digits == 4 else f"{x:.12g}" for x in (got, expected)))
 

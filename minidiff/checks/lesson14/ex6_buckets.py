@@ -1,6 +1,7 @@
 """14.6 open-ended: shapes for training, so that less is cut away."""
 
 from functools import cache
+from numbers import Integral
 
 import torch
 
@@ -11,7 +12,8 @@ from minidiff.checks.solution import Solution
 GOAL = 0.92
 FIVE = "A list of one to five shapes is asked for, each two whole numbers, height and width."
 FIT = "A shape does not fit: its sides are multiples of 8, and it has at most 16,384 pixels and no fewer than 13,000."
-WORSE = "No more is kept than by squares alone."
+WORSE = "Of one of the three collections hardly more is kept than by squares alone, or less."
+EXCHANGED = "A shape is height and width: with the two exchanged in each of yours, more would be kept."
 FAR = (
     "More than by squares, and not enough. Which shapes these pictures need, lying or standing, nobody knows before "
     "looking at them."
@@ -24,12 +26,16 @@ def _made():
 
 
 def _read(shapes):
-    """The shapes as a tensor (5, 2), filled up with zeros; what is none, as it is."""
-    if not isinstance(shapes, list | tuple) or not 1 <= len(shapes) <= 5:
-        return shapes
-    if any(not isinstance(s, list | tuple) or len(s) != 2 or any(type(side) is not int for side in s) for s in shapes):
-        return shapes
-    return torch.tensor([*map(list, shapes), *[[0, 0]] * (5 - len(shapes))])
+    """The shapes as a tensor (5, 2), filled up with zeros; nothing but zeros if they are not of the kind asked for."""
+    shapes = shapes.tolist() if torch.is_tensor(shapes) else shapes
+    right = isinstance(shapes, list | tuple) and 1 <= len(shapes) <= 5 and all(map(_pair, shapes))
+    kept = [[int(side) for side in shape] for shape in shapes] if right else []
+    return torch.tensor(kept + [[0, 0]] * (5 - len(kept)))
+
+
+def _pair(shape):
+    sides = list(shape) if isinstance(shape, list | tuple) else []
+    return len(sides) == 2 and all(isinstance(s, Integral) and not isinstance(s, bool) for s in sides)
 
 
 def cases(g):
@@ -48,8 +54,9 @@ def _fits(results):
     )
 
 
-def _value(results):
-    return min(_made()["kept"](case.args[0], _shapes(found)) for case, found in results)
+def _value(results, step=1):
+    """The least that is kept of a collection; with step -1, if height and width changed places."""
+    return min(_made()["kept"](case.args[0], [s[::step] for s in _shapes(found)]) for case, found in results)
 
 
 def _reached(results):
@@ -57,7 +64,7 @@ def _reached(results):
 
 
 PROPERTIES = [
-    (FIVE, lambda results: all(torch.is_tensor(found) and found.shape == (5, 2) for _, found in results)),
+    (FIVE, lambda results: all(bool(found.any()) for _, found in results)),
     (FIT, _fits),
     (
         WORSE,
@@ -65,6 +72,11 @@ PROPERTIES = [
             _made()["kept"](case.args[0], _shapes(found)) > _made()["kept"](case.args[0], [(128, 128)]) + 0.01
             for case, found in results
         ),
+    ),
+    (
+        EXCHANGED,
+        lambda results: _value(results) >= GOAL or _value(results, -1) < max(0.9, _value(results) + 0.03),
+        _reached,
     ),
     (FAR, lambda results: _value(results) >= GOAL, _reached),
 ]
@@ -85,6 +97,12 @@ my_shapes := lambda sizes: [(128.0, 128.0)]
     {FIVE}
 my_shapes := lambda sizes: [128, 128]
     {FIVE}
+my_shapes := lambda sizes: []
+    {FIVE}
+my_shapes := lambda sizes: torch.tensor([[128.0, 128.0]])
+    {FIVE}
+my_shapes := lambda sizes: [w / h for h, w in sizes[:5]]
+    {FIVE}
 my_shapes := lambda sizes: [(120, 130)]
     {FIT}
 my_shapes := lambda sizes: [(128, 128), (128, 192)]
@@ -99,11 +117,15 @@ my_shapes := lambda sizes: [(208, 64)]
     {WORSE}
 """
 
-RIGHT = ""
+RIGHT = r"""
+return shapes -> import torch\n    return torch.tensor(shapes)
+return shapes -> import numpy\n    return [tuple(shape) for shape in numpy.array(shapes)]
+"""
 
 WRONG = r"""
 my_shapes := lambda sizes: [(104, 152), (152, 104)]
 my_shapes := lambda sizes: [(128, 128), (112, 144), (144, 112)]
+return shapes -> return [shape[::-1] for shape in shapes]
 """
 
 EQUIVALENT = ""

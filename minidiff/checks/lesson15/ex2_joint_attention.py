@@ -50,6 +50,46 @@ read = attention(q, k, v, heads) -> read = attention(text[0], *text[1:], heads) 
     Words and patches are read by two softmaxes, and both added: one softmax runs over all of them, so they compete.
 read = attention(q, k, v, heads) -> read = attention(q, k, v, heads, torch.ones(q.shape[1], q.shape[1], dtype=torch.bool).tril())
     Each looks only at what stands before it: there is no mask here.
+read = attention(q, k, v, heads) -> read = attention(text[0], *text[1:], heads) + attention(text[0], *image[1:], heads)\n    read = torch.cat([read, attention(image[0], *text[1:], heads) + attention(image[0], *image[1:], heads)], dim=1) / 2
+    Words and patches are read by two softmaxes, and the mean is taken: one softmax runs over all of them, so they compete.
+read = attention(q, k, v, heads) -> d = q.shape[-1] // heads\n    q, k, v = (x.unflatten(2, (heads, d)).transpose(1, 2) for x in (q, k, v))\n    read = ((q @ k.mT).softmax(-1) @ v).transpose(1, 2).flatten(2)
+    The logits are not divided by the root of a head's channels.
+read = attention(q, k, v, heads) -> read = attention(q / (q.shape[-1] // heads) ** 0.5, k, v, heads)
+    The logits are divided by the root of a head's channels twice: attention does it.
+read = attention(q, k, v, heads) -> read = attention(q / q.shape[-1] ** 0.5, k, v, heads)
+    You divide the queries by a root: attention divides the logits itself.
+read = attention(q, k, v, heads) -> d = q.shape[-1] // heads\n    q, k, v = (x.unflatten(2, (heads, d)).transpose(1, 2) for x in (q, k, v))\n    read = ((q @ k.mT / (d * heads) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2)
+    The logits are divided by the root of all channels: it is the root of one head's.
+read = attention(q, k, v, heads) -> d = q.shape[-1] // heads\n    q, k, v = (x.unflatten(2, (heads, d)).transpose(1, 2) for x in (q, k, v))\n    read = ((q @ k.mT / d**0.5).softmax(-2) @ v).transpose(1, 2).flatten(2)
+    Your softmax runs over the queries: each query shares its attention among the keys.
+read = attention(q, k, v, heads) -> d = q.shape[-1] // heads\n    q, k, v = (x.unflatten(2, (heads, d)).transpose(1, 2) for x in (q, k, v))\n    read = (q @ k.mT / d**0.5 @ v).transpose(1, 2).flatten(2)
+    There is no softmax.
+read = attention(q, k, v, heads) -> d = q.shape[-1] // heads\n    q, k, v = (x.unflatten(2, (d, heads)).permute(0, 3, 1, 2) for x in (q, k, v))\n    read = ((q @ k.mT / d**0.5).softmax(-1) @ v).permute(0, 2, 3, 1).flatten(2)
+    Your heads have every so-many-th channel: each has its channels in a row.
+read = attention(q, k, v, heads) -> read = attention(q, k, v, heads) + q
+    The queries are added to what is read: only what is read goes out.
+read = attention(q, k, v, heads) -> read = attention(q, k, torch.cat([image[2], text[2]], dim=1), heads)
+    The values stand in another order than the keys: words first in both.
+read = attention(q, k, v, heads) -> read = attention(q, *text[1:], heads)
+    Nobody reads the patches.
+read = attention(q, k, v, heads) -> read = attention(q, *image[1:], heads)
+    Nobody reads the words.
+read = attention(q, k, v, heads) -> read = attention(q, k, v, q.shape[-1] // heads)
+    You take as many heads as a head has channels.
+read = attention(q, k, v, heads) -> d = q.shape[-1] // heads\n    read = attention(q, k, v, heads).unflatten(2, (heads, d)).transpose(1, 2).reshape(q.shape)
+    The heads are put together without bringing them beside each other again: rows of different words are mixed.
+read = attention(q, k, v, heads) -> B, L, D = q.shape\n    q, k, v = (x.reshape(B, heads, L, D // heads) for x in (q, k, v))\n    read = ((q @ k.mT / (D // heads) ** 0.5).softmax(-1) @ v).transpose(1, 2).reshape(B, L, D)
+    The heads are cut from the sequence: each head has some channels of every word.
+return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read
+    What is read is not cut: words and patches are given back apart.
+return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read[:, text[0].shape[1] :]
+    You return what the patches have read alone: the words' comes first.
+return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read[:, : text[0].shape[1]], read[:, : text[0].shape[1]]
+    You return what the words have read twice.
+return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read[:, : image[0].shape[1]], read[:, image[0].shape[1] :]
+    You cut after as many rows as there are patches: the words come first.
+return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read.chunk(2, dim=1)
+    You cut in the middle: words and patches need not be equally many.
 """
 
 RIGHT = r"""
@@ -59,7 +99,6 @@ read = attention(q, k, v, heads) -> d = q.shape[-1] // heads\n    q, k, v = (x.u
 
 WRONG = r"""
 read = attention(q, k, v, heads) -> read = attention(q.detach(), k, v, heads)
-return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read[:, : image[0].shape[1]], read[:, image[0].shape[1] :]
 return read[:, : text[0].shape[1]], read[:, text[0].shape[1] :] -> return read, read
 """
 
