@@ -62,6 +62,13 @@ def real(value: Any, low: float = -math.inf, high: float = math.inf) -> float | 
     return number if same and math.isfinite(number) and low <= number <= high else None
 
 
+def check_flags(**given: bool) -> None:
+    """ValueError if one of them is neither True nor False, of whatever library; 1 and 0 will do."""
+    for name, value in given.items():
+        if not isinstance(value, bool) and whole(value, 0, 1) is None:
+            raise ValueError(f"{name} is {named(value)}, expected True or False")
+
+
 def texts(given: str | Sequence[str]) -> list[str]:
     """Prompts: one or several."""
     several = [given] if isinstance(given, str) or not _iterable(given) else list(given)
@@ -188,7 +195,8 @@ def begun(sampler: Callable) -> Callable:
 
     def start(denoise: Callable, x: "Tensor", schedule: Any, ts: "Tensor", generator: Any = None) -> Iterator:
         try:
-            inspect.signature(sampler).bind(denoise, x, schedule, ts, generator=generator)
+            takes = getattr(sampler, "forward", sampler)  # the call of a torch.nn.Module takes anything
+            inspect.signature(takes).bind(denoise, x, schedule, ts, generator=generator)
         except (TypeError, ValueError) as error:  # ValueError: of some built-in functions none is known
             expected = "expected a function of minidiff.sample, such as ddim"
             raise ValueError(f"sampler is {named(sampler)}, {expected}: {error}") from error

@@ -44,8 +44,8 @@ def number(kind: type, low: float = -float("inf"), high: float = float("inf")) -
 def run(main: Callable[[], None], interrupted: str = "stopped") -> None:
     """Call main; what a person can put right becomes one line and exit code 2, without a traceback."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
-    if sys.stdout is not None:  # a file's name may be no valid Unicode
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # a file's name may be no valid Unicode
+        stream.reconfigure(errors="backslashreplace")
     try:
         main()
     except KeyboardInterrupt:

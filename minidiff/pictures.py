@@ -80,6 +80,8 @@ def one_or_each(name: str, images: Image.Image | Sequence[Image.Image], n: int) 
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
+    if 0 in picture.size:
+        raise ValueError(f"it has {picture.width} x {picture.height} pixels")
     if picture.mode != "F" and not picture.mode.startswith("I"):
         return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
     values = np.asarray(picture, dtype=np.float64)

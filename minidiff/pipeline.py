@@ -168,6 +168,7 @@ class StableDiffusion(Adaptable):
         any kind: `pictures` says how they are read. Warns of words the model was never taught, and of what does not fit
         into its context. ValueError, in one line, for arguments that make no sense, before anything is drawn.
         """
+        arguments.check_flags(progress=progress)
         drawing = self.draw(
             prompt, negative_prompt, steps=steps, guidance=guidance, sampler=sampler, seed=seed, height=height,
             width=width, image=image, strength=strength, mask=mask, margins=margins, control=control, sizes=sizes,
@@ -207,6 +208,7 @@ class StableDiffusion(Adaptable):
         Its `images()` are the pictures so far. Arguments are checked at once, not at the first step.
         """
         # What is refused is refused here, and what is not has one form from here on
+        arguments.check_flags(trace=trace)
         prompts, negatives = arguments.prompt_pairs(prompt, negative_prompt)
         n = len(prompts)
         most = self.schedule.T if self.scheduler_config is None else math.inf  # which `convert.scheduler` checks

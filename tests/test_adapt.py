@@ -495,7 +495,8 @@ def test_a_picture_counts_and_combines_with_everything(looking):
 def test_without_an_adapter_and_with_other_arguments(loaded, looking):
     with pytest.raises(ValueError, match="load_ip_adapter"):
         loaded[0](PROMPT, ip_image=PICTURE)
-    for wrong in ({"ip_scale": "1"}, {"ip_scale": None}, {"ip_image": "fox.png"}, {"ip_image": [PICTURE] * 3}):
+    for wrong in ({"ip_scale": "1"}, {"ip_scale": None}, {"ip_image": "fox.png"}, {"ip_image": [PICTURE] * 3},
+                  {"ip_image": Image.new("RGB", (0, 9))}):  # fmt: skip
         with pytest.raises(ValueError):
             looking[0](PROMPT, **{"ip_image": PICTURE} | wrong)
 

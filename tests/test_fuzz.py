@@ -243,13 +243,14 @@ def call(rng, controlnet):
         "ip_scale": ([0, 1, np.float32(0.5), torch.tensor(-0.5)], ["1", [1]]),
         "latents": ([torch.randn(n, 4, 8, 8), torch.randn(n, 4, 8, 5, dtype=torch.float64)],
                     [np.zeros((n, 4, 8, 8)), torch.ones(n, 4, 0, 8)]),
-        "trace": ([False, True], [False]),
+        "trace": ([False, True], [2]),
+        "progress": ([False, np.False_, 0], ["no"]),
     }  # fmt: skip
     kind = rng.choice(["text", "text", "size", "latents", "image", "image", "mask", "margins"])
     fits = {"size": {"height", "width"}, "latents": {"latents"}, "image": {"image"}, "mask": {"image", "mask"},
             "margins": {"image", "margins"}}.get(kind, set())  # fmt: skip
     about_pictures = {"height", "width", "latents", "image", "mask", "margins"}
-    out = {"prompt": "fox", "steps": 2}
+    out = {"prompt": "fox", "steps": 2, "progress": False}
     for name, (good, bad) in values.items():
         if name in fits or name == "steps" or name not in about_pictures and rng.random() < 0.3:
             out[name] = chosen(rng, good, rng.choice([bad, junk]), 0.05)
@@ -270,7 +271,7 @@ def test_two_hundred_calls(weights):
     for i in range(N):
         arguments = call(rng, controlnet)
         try:
-            out = pipe(**arguments, progress=False)
+            out = pipe(**arguments)
         except ValueError as error:
             assert "\n" not in str(error) and 10 < len(str(error)) < 300, f"{i}: {error}"
         except BaseException as error:
