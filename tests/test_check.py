@@ -253,6 +253,17 @@ def test_an_endless_loop_is_waited_for_once(monkeypatch):
     assert len(calls) == 1
 
 
+@pytest.mark.skipif(not hasattr(attempt.signal, "setitimer"), reason="no timer on this platform")
+def test_who_waits_for_a_busy_machine_is_given_more_time(monkeypatch):
+    monkeypatch.setattr(attempt, "SECONDS", 0.3)
+
+    def waits(seconds):
+        return lambda x, eps: time.sleep(seconds) or (x + eps if x.any() else None)
+
+    assert check("98.5", waits(0.4))
+    says(waits(60), "takes longer than 0.3 seconds", number="98.5")
+
+
 def test_in_a_thread_there_is_no_limit_and_it_works():
     found = []
     thread = threading.Thread(target=lambda: found.append(check("98.1", right)))

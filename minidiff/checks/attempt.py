@@ -9,6 +9,7 @@ import signal
 import sysconfig
 import textwrap
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,13 +157,21 @@ def quiet(paper=None):
 
 @contextlib.contextmanager
 def _limit():
-    """Raises _TooLong after SECONDS; no limit on Windows and outside the main thread, which have no such signal."""
+    """Raises _TooLong after SECONDS; after five times as many where it had the processor for less than half of them.
+
+    No limit on Windows and outside the main thread, which have no such signal.
+    """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    begun, worked = time.monotonic(), time.thread_time()
+
     def stop(*_):
-        raise _TooLong
+        waits = time.thread_time() - worked < SECONDS / 2  # it sleeps, or others have the processor
+        if not waits or time.monotonic() - begun > 4.5 * SECONDS:
+            raise _TooLong
+        signal.setitimer(signal.ITIMER_REAL, SECONDS)
 
     handler = signal.signal(signal.SIGALRM, stop)
     timer = signal.setitimer(signal.ITIMER_REAL, SECONDS)
