@@ -88,6 +88,15 @@ uncond.expand_as(cond) -> uncond[:1].expand_as(cond)
     Every picture got the first unconditional text; where there is one for each, they may differ.
 return x0_uncond + scale * (x0_cond - x0_uncond) -> return (x0_uncond + scale * (x0_cond - x0_uncond)).repeat(2, 1, 1, 1)
     You gave twice as many pictures as came in: the two halves belong together.
+return x0_uncond + scale * (x0_cond - x0_uncond) -> return x0_uncond + (scale.flatten()[0] if isinstance(scale, torch.Tensor) else scale) * (x0_cond - x0_uncond)
+    Every picture got the scale of the first one: where there is one for each, they may differ.
+return x0_uncond + scale * (x0_cond - x0_uncond) -> return x0_uncond + (scale.mean() if isinstance(scale, torch.Tensor) else scale) * (x0_cond - x0_uncond)
+    Every picture got the mean of the scales: where there is one for each, they may differ.
+return x0_uncond + scale * (x0_cond - x0_uncond) -> return (x0_uncond + scale * (x0_cond - x0_uncond)).clamp(-1, 1)
+    The result is cut off at -1 and 1. These are latents, not colours: they may be larger.
+torch.cat([x, x]), torch.cat([t, t]) -> x.repeat_interleave(2, 0), t.repeat_interleave(2, 0)
+    The pictures stand in the batch in pairs and the texts in halves, so most rows do not belong together: put x and t
+    in as halves, too.
 """
 
 RIGHT = """
@@ -102,7 +111,6 @@ scale * (x0_cond - x0_uncond) -> scale**0.5 * (x0_cond - x0_uncond)
 scale * (x0_cond - x0_uncond) -> scale / 2 * (x0_cond - x0_uncond)
 scale * (x0_cond - x0_uncond) -> 1 / scale * (x0_cond - x0_uncond)
 scale * (x0_cond - x0_uncond) -> scale * (x0_cond - x0_uncond) / (x0_cond - x0_uncond).norm()
-return x0_uncond + scale * (x0_cond - x0_uncond) -> return (x0_uncond + scale * (x0_cond - x0_uncond)).clamp(-1, 1)
 return x0_uncond + scale * (x0_cond - x0_uncond) -> return (x0_uncond + scale * (x0_cond - x0_uncond)).half()
 torch.cat([t, t]) -> torch.cat([t, t]) - 1
 torch.cat([t, t]) -> t

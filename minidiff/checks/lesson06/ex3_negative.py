@@ -80,6 +80,12 @@ compose := chain
     In compose each prompt pushes from where the one before it ended. All of them start from the answer to the null.
 tensordot(weights, -> tensordot(weights.softmax(0),
     compose makes shares of the weights. They are pushes, each as strong as it says, and away where it is negative.
+return x0_negative + scale * (x0_cond - x0_negative) -> return x0_cond - (scale - 1) * x0_negative
+    negative_prompt takes the negative answer away scale - 1 times, but counts the prompt's once: its weight is the
+    scale.
+compose := lambda x0_null, x0s, weights: x0_null + (weights[:, None, None, None] * (x0s - x0_null)).sum(0)
+    compose gives the weights four axes. They have to be as many as x0s has, or the weights land on another axis than
+    the prompts'.
 """
 
 RIGHT = """
