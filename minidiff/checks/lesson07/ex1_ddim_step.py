@@ -98,6 +98,10 @@ eps = ( -> x0 = x0.clamp(-1, 1)\n    eps = (
     You clamp the guess of the picture. Nothing says that it lies between -1 and 1; latents do not.
 return alpha_s * x0 + (sigma_s**2 - std**2).sqrt() * eps + std * noise -> return x0.clone()
     You gave the guess of the picture itself: the step goes only as far as s.
+std = eta * sigma_s * -> std = eta *
+    The deviation of the fresh noise lacks the factor sigma at s.
+std = eta * sigma_s * -> std = eta * && (sigma_s**2 - std**2) -> (sigma_s**2 - std**2).clamp(min=0)
+    The deviation of the fresh noise lacks the factor sigma at s, so it is too large and leaves no room for the old.
 """
 
 RIGHT = r"""
