@@ -96,6 +96,14 @@ return snr.clamp(max=gamma)\n -> return torch.ones_like(snr)\n
     For the picture you gave 1. Its loss weighs nothing by itself, so the whole weight is yours to give.
 min_snr := lambda *args: min_snr(*args) / min_snr(*args).mean()
     You divided the weights by their mean. Then a weight would depend on the other times in the batch.
+min_snr := lambda snr, gamma, asked_for: min_snr(snr, gamma, {"noise": "picture", "picture": "noise"}.get(asked_for, asked_for))
+    The factors of the noise and of the picture have changed places. Which of the two losses counts an error SNR times?
+return (gamma / snr).clamp(max=1) -> return snr.clamp(max=gamma) / (snr + 1e-8)
+    A small number stands in the divisor: it makes the noise's weight 0 where there is no signal at all. What is it just
+    before?
+return (gamma / snr).clamp(max=1) -> return snr.clamp(max=gamma) / (snr + 1e-6)
+    A small number stands in the divisor: it makes the noise's weight 0 where there is no signal at all. What is it just
+    before?
 """
 
 RIGHT = r"""
