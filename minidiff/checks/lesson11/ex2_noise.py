@@ -72,6 +72,10 @@ torch.randn(shape, generator=generator) for -> torch.randn(1, *shape, generator=
     There is an axis too many: one picture has none for the batch before it is stacked.
 return torch.stack([torch.randn(shape, generator=generator) for generator in generators]) -> return [torch.randn(shape, generator=generator) for generator in generators]
     You gave a list of noises. Make one tensor of them, with an axis for the batch.
+torch.randn(shape, generator=generator) for generator in generators -> torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).float() for seed in seeds
+    You let numpy draw. The same seed means other numbers to it.
+torch.randn(shape, generator=generator) for generator in generators -> torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)) for seed in seeds
+    You let numpy draw. The same seed means other numbers to it.
 """
 
 RIGHT = """
