@@ -19,6 +19,7 @@ def cases(g):
         case(25, whole(g, 8, 12), 0.0, 4, 3),
         case(whole(g, 3, 20), 0, uniform(g, 0.3, 0.7), 3, 4),
         case(30, 5, 1, 3, 4),
+        case(whole(g, 8, 20), 1, uniform(g, 0.3, 0.7), 2, 5),
         case(whole(g, 14, 16), whole(g, 10, 12), 0.1, 3, 4),  # so little fresh noise that even too much leaves room
     ]
 

@@ -104,6 +104,8 @@ if sigma_s > 0: -> if sigma_s > 0:\n            yield tried
     heun yields what it has tried as well: one state belongs to each step, the one after the second walk.
 eps = (x - alpha * denoise(x, t)) / sigma\n        tried -> eps = (x - alpha * denoise(x, t)) / sigma if t == ts[0] else second\n        tried && eps = (eps + (tried - alpha_s * denoise(tried, s)) / sigma_s) / 2 -> second = (tried - alpha_s * denoise(tried, s)) / sigma_s\n            eps = (eps + second) / 2
     heun begins a step with the second slope of the step before. That was looked at in another state: look again.
+if sigma_s > 0: -> if s > 1:
+    heun does not look again where the step ends at time 1. Only where no noise is left at s it must not.
 """
 
 RIGHT = r"""

@@ -31,6 +31,7 @@ def cases(g):
         empty = torch.randn(1, 5, 6, generator=g, dtype=dtype)
         left_out = torch.randperm(b, generator=g) < out  # not half of them, so that the others differ
         t = torch.randperm(T - 2, generator=g)[:b] + 2
+        t[1], t[2] = 1, T
         args = 2 * mean + 1, uniform(g, 0.3, 0.6), states, empty, left_out, t, eps, random_alpha_bars(g, T)
         found.append(Case("training_loss", (Toy(dtype), *args)))
     return found
