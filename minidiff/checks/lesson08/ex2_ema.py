@@ -12,6 +12,7 @@ def cases(g):
         (whole(g, 3, 5), 0.999, torch.float64),
         (whole(g, 60, 80), uniform(g, 0.8, 0.85), torch.float64),
         (whole(g, 20, 30), uniform(g, 0.5, 0.6), torch.float32),
+        (whole(g, 3, 5), uniform(g, 0.02, 0.06), torch.float64),  # below the decay of the first step
     ):
         shapes = [(whole(g, 2, 3), 4), (whole(g, 2, 4),), (2, 1, 2)]
         draws = [[torch.randn(shape, generator=g, dtype=dtype) for shape in shapes] for _ in range(steps + 1)]
