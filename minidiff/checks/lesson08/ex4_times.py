@@ -27,7 +27,7 @@ def cases(g):
     for _ in range(2):
         shares = _shares(g)
         drawn = shares.nonzero()[:, 0] + 1
-        t = torch.cat([drawn[-1:], drawn[torch.randint(len(drawn), (6,), generator=g)]])
+        t = torch.cat([drawn[-1:], drawn[torch.randint(len(drawn), (4,), generator=g)]])  # fewer than can be drawn
         found.append(Case("undo", (t, shares)))
     return found
 
