@@ -18,18 +18,21 @@ def _denoise(x, t, context):
 
 def cases(g):
     found = []
-    for b, one, each, dtype in (
-        (3, False, False, torch.float64),
-        (4, True, False, torch.float32),
-        (2, True, False, torch.float64),
-        (3, True, True, torch.float32),
+    for b, one, each, dtype, low, high in (
+        (3, False, False, torch.float64, 2, 9),
+        (4, True, False, torch.float32, 2, 9),
+        (2, True, False, torch.float64, 2, 9),
+        (3, True, True, torch.float32, 2, 9),
+        (2, False, False, torch.float64, 0.2, 0.8),
+        (3, True, False, torch.float64, -3, -1),
+        (2, False, False, torch.float32, 0, 0),
     ):
         shape = b, whole(g, 2, 4), whole(g, 3, 5), whole(g, 6, 8)
         tokens, width = whole(g, 4, 6), whole(g, 7, 9)
         x = torch.randn(shape, generator=g, dtype=dtype)
         cond, uncond = 2 * torch.randn(2, b, tokens, width, generator=g, dtype=dtype)
         t = (torch.randperm(1000, generator=g)[:b] + 1).to(dtype)
-        scale = uniform(g, 2, 9, b, 1, 1, 1, dtype=dtype) if each else uniform(g, 2, 9)
+        scale = uniform(g, low, high, b, 1, 1, 1, dtype=dtype) if each else uniform(g, low, high)
         found.append(Case("guided", (_denoise, x, t, cond, uncond[:1] if one else uncond, scale)))
     return found
 
@@ -88,6 +91,20 @@ uncond.expand_as(cond) -> uncond[:1].expand_as(cond)
     Every picture got the first unconditional text; where there is one for each, they may differ.
 return x0_uncond + scale * (x0_cond - x0_uncond) -> return (x0_uncond + scale * (x0_cond - x0_uncond)).repeat(2, 1, 1, 1)
     You gave twice as many pictures as came in: the two halves belong together.
+return x0_uncond + scale * (x0_cond - x0_uncond) -> return x0_uncond + (scale.flatten()[0] if isinstance(scale, torch.Tensor) else scale) * (x0_cond - x0_uncond)
+    Every picture got the scale of the first one: where there is one for each, they may differ.
+return x0_uncond + scale * (x0_cond - x0_uncond) -> return x0_uncond + (scale.mean() if isinstance(scale, torch.Tensor) else scale) * (x0_cond - x0_uncond)
+    Every picture got the mean of the scales: where there is one for each, they may differ.
+return x0_uncond + scale * (x0_cond - x0_uncond) -> return (x0_uncond + scale * (x0_cond - x0_uncond)).clamp(-1, 1)
+    The result is cut off at -1 and 1. These are latents, not colours: they may be larger.
+torch.cat([x, x]), torch.cat([t, t]) -> x.repeat_interleave(2, 0), t.repeat_interleave(2, 0)
+    The pictures stand in the batch in pairs and the texts in halves, so most rows do not belong together: put x and t
+    in as halves, too.
+return x0_uncond + scale * (x0_cond - x0_uncond) -> return x0_cond if not isinstance(scale, torch.Tensor) and scale <= 1 else x0_uncond + scale * (x0_cond - x0_uncond)
+    Up to a scale of 1 you give the conditional answer, as diffusers does. Here 0 gives the unconditional one, and 0.5
+    what lies halfway.
+return x0_uncond + scale * (x0_cond - x0_uncond) -> return x0_uncond + abs(scale) * (x0_cond - x0_uncond)
+    A negative scale pushes towards the prompt in yours. It should push away from it.
 """
 
 RIGHT = """
@@ -102,7 +119,6 @@ scale * (x0_cond - x0_uncond) -> scale**0.5 * (x0_cond - x0_uncond)
 scale * (x0_cond - x0_uncond) -> scale / 2 * (x0_cond - x0_uncond)
 scale * (x0_cond - x0_uncond) -> 1 / scale * (x0_cond - x0_uncond)
 scale * (x0_cond - x0_uncond) -> scale * (x0_cond - x0_uncond) / (x0_cond - x0_uncond).norm()
-return x0_uncond + scale * (x0_cond - x0_uncond) -> return (x0_uncond + scale * (x0_cond - x0_uncond)).clamp(-1, 1)
 return x0_uncond + scale * (x0_cond - x0_uncond) -> return (x0_uncond + scale * (x0_cond - x0_uncond)).half()
 torch.cat([t, t]) -> torch.cat([t, t]) - 1
 torch.cat([t, t]) -> t

@@ -69,6 +69,11 @@ u[:, None] < p -> u[:, None] < 0.5
     All tokens of a dropped caption became the null's first one: the null is a whole row of tokens.
 return torch.where(u[:, None] < p, null, ids) -> return ids[u >= p]
     You took the captions out of the batch. Their pictures stay, so each needs a caption: the null.
+u[:, None] < p -> u.argsort().argsort()[:, None] < int(p * len(u))
+    You drop a fixed number of captions, those with the smallest u. Each is on its own: only whether its u is below p
+    counts, so the number varies from batch to batch.
+u[:, None] < p -> ((u < p) & ((u < p).cumsum(0) == 1))[:, None]
+    Only the first of the captions that should go was dropped. If that is a loop: a return in it ends it.
 """
 
 RIGHT = """

@@ -8,9 +8,15 @@ from minidiff.checks.parts import uniform
 
 def cases(g):
     found = []
-    for shape, dtype in (((2, 3, 4, 5), torch.float64), ((3, 2, 4), torch.float32), ((4, 5), torch.float64)):
+    for shape, dtype, low, high in (
+        ((2, 3, 4, 5), torch.float64, 2, 9),
+        ((3, 2, 4), torch.float32, 2, 9),
+        ((4, 5), torch.float64, 2, 9),
+        ((3, 4), torch.float64, 0.2, 0.8),
+        ((2, 5), torch.float64, -3, -1),
+    ):
         a, b = torch.randn(2, *shape, generator=g, dtype=dtype)
-        found.append(Case("negative_prompt", (a, b, uniform(g, 2, 9))))
+        found.append(Case("negative_prompt", (a, b, uniform(g, low, high))))
     for n, shape, dtype in (
         (3, (3, 2, 4, 5), torch.float64),  # as many prompts as pictures, so that a wrong axis raises no error
         (4, (4, 3, 4), torch.float32),
@@ -80,6 +86,14 @@ compose := chain
     In compose each prompt pushes from where the one before it ended. All of them start from the answer to the null.
 tensordot(weights, -> tensordot(weights.softmax(0),
     compose makes shares of the weights. They are pushes, each as strong as it says, and away where it is negative.
+return x0_negative + scale * (x0_cond - x0_negative) -> return x0_cond - (scale - 1) * x0_negative
+    negative_prompt takes the negative answer away scale - 1 times, but counts the prompt's once: its weight is the
+    scale.
+compose := lambda x0_null, x0s, weights: x0_null + (weights[:, None, None, None] * (x0s - x0_null)).sum(0)
+    compose gives the weights four axes. They have to be as many as x0s has, or the weights land on another axis than
+    the prompts'.
+return x0_negative + scale * (x0_cond - x0_negative) -> return x0_negative + max(scale, 1) * (x0_cond - x0_negative)
+    negative_prompt takes any scale below 1 for 1. A scale of 0 should give the negative answer.
 """
 
 RIGHT = """

@@ -111,6 +111,11 @@ return phi * v_rescaled + (1 - phi) * v_cfg -> return phi * v_cond + (1 - phi) *
     rescale mixes the two predictions themselves. Of the conditional one, only its spread is wanted.
 return phi * v_rescaled -> return v_rescaled
     rescale adds the rescaled prediction whole: both parts together should have the weight 1.
+return phi * v_rescaled + (1 - phi) * v_cfg -> return v_cfg * (v_cond.std(axes, keepdim=True) / v_cfg.std(axes, keepdim=True)) ** phi
+    rescale takes the ratio to the power phi. Mixing is a sum here: phi of the rescaled prediction, and 1 - phi of the
+    guided one.
+return alpha * x - sigma * rescale(v_cfg, v_cond, phi) -> return phi * (alpha * x - sigma * rescale(v_cfg, v_cond, 1.0)) + (1 - phi) * x0_cond
+    rescaled_guidance mixes with the conditional estimate: the other part is the guided one, as it came.
 """
 
 RIGHT = """
@@ -122,7 +127,6 @@ rescale := lambda v_cfg, v_cond, phi: rescale_noise_cfg(v_cfg, v_cond, phi)
 """
 
 WRONG = """
-phi * v_rescaled + (1 - phi) * v_cfg -> v_cfg * (v_rescaled / v_cfg) ** phi
 return phi * v_rescaled + (1 - phi) * v_cfg -> return phi**2 * v_rescaled + (1 - phi**2) * v_cfg
 v_cond.std(axes, keepdim=True) / v_cfg.std(axes, keepdim=True) -> v_cond.abs().median() / v_cfg.abs().median()
 axes = (1, 2, 3) -> axes = (1, 3)

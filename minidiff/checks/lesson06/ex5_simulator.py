@@ -197,6 +197,11 @@ return unconditional + scale -> return unconditional - scale
     apply_cfg walks away from the conditional vector: the push has the wrong sign.
 return unconditional + scale * (conditional - unconditional) -> return conditional.clone()
     apply_cfg ignores the scale: that is the conditional vector.
+factor * self.conditional.norm().item() -> factor * self.norm(scales[0])
+    find_threshold compares with the norm at the first of the scales. The conditional vector is that of scale 1, whatever
+    the scales are.
+return float(scale) -> return float([math.inf, *scales][scales.index(scale)])
+    find_threshold gives the scale before the one that is asked for: the first whose norm is above the limit.
 """
 
 RIGHT = r"""

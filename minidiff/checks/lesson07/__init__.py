@@ -48,6 +48,7 @@ def sampler_cases(name, g):
     return [
         case([30, 24, middle, 9, 4, 0], 2, 3, 4),
         case([28, 20, middle - 4, 5], 3, 5),  # does not end in clean data
+        case([27, 12, 1], 2, 3),
         case([30, 21, 13, 6, 0], 2, 2, 3, 4, dtype=torch.float32),
         case([25, 0], 4, 2),
     ]
@@ -59,3 +60,11 @@ def with_start(sampler):
 
 def the_end(sampler):
     return lambda *args: [*sampler(*args)][-1]
+
+
+def one_tensor(sampler):
+    def always_the_last(*args):
+        states = [*sampler(*args)]
+        return [states[-1]] * len(states)
+
+    return always_the_last

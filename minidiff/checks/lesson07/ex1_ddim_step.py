@@ -19,6 +19,7 @@ def cases(g):
         case(25, whole(g, 8, 12), 0.0, 4, 3),
         case(whole(g, 3, 20), 0, uniform(g, 0.3, 0.7), 3, 4),
         case(30, 5, 1, 3, 4),
+        case(whole(g, 8, 20), 1, uniform(g, 0.3, 0.7), 2, 5),
         case(whole(g, 14, 16), whole(g, 10, 12), 0.1, 3, 4),  # so little fresh noise that even too much leaves room
     ]
 
@@ -98,6 +99,10 @@ eps = ( -> x0 = x0.clamp(-1, 1)\n    eps = (
     You clamp the guess of the picture. Nothing says that it lies between -1 and 1; latents do not.
 return alpha_s * x0 + (sigma_s**2 - std**2).sqrt() * eps + std * noise -> return x0.clone()
     You gave the guess of the picture itself: the step goes only as far as s.
+std = eta * sigma_s * -> std = eta *
+    The deviation of the fresh noise lacks the factor sigma at s.
+std = eta * sigma_s * -> std = eta * && (sigma_s**2 - std**2) -> (sigma_s**2 - std**2).clamp(min=0)
+    The deviation of the fresh noise lacks the factor sigma at s, so it is too large and leaves no room for the old.
 """
 
 RIGHT = r"""

@@ -1,7 +1,7 @@
 """7.2 two solvers of the curve: Euler and Heun."""
 
 from minidiff import sample
-from minidiff.checks.lesson07 import sampler_cases, the_end, with_start  # noqa: F401  the edits use them
+from minidiff.checks.lesson07 import one_tensor, sampler_cases, the_end, with_start  # noqa: F401  the edits use them
 
 EQUIVALENT = """
 zip(ts[:-1], ts[1:], strict=True) -> zip(ts[:-1], ts[1:])
@@ -96,6 +96,16 @@ heun := lambda *args: [*heun(*args)][:-1]
     heun is one state short: the last step goes to the last time.
 x = tried\n        yield x -> x = tried\n        yield x / alpha_s
     heun yields x over alpha: bring each state back before you yield it.
+euler := one_tensor(euler)
+    euler yields one and the same tensor at every step, and changes it afterwards: make a new one (x = x - y, not x -= y).
+heun := one_tensor(heun)
+    heun yields one and the same tensor at every step, and changes it afterwards: make a new one (x = x - y, not x -= y).
+if sigma_s > 0: -> if sigma_s > 0:\n            yield tried
+    heun yields what it has tried as well: one state belongs to each step, the one after the second walk.
+eps = (x - alpha * denoise(x, t)) / sigma\n        tried -> eps = (x - alpha * denoise(x, t)) / sigma if t == ts[0] else second\n        tried && eps = (eps + (tried - alpha_s * denoise(tried, s)) / sigma_s) / 2 -> second = (tried - alpha_s * denoise(tried, s)) / sigma_s\n            eps = (eps + second) / 2
+    heun begins a step with the second slope of the step before. That was looked at in another state: look again.
+if sigma_s > 0: -> if s > 1:
+    heun does not look again where the step ends at time 1. Only where no noise is left at s it must not.
 """
 
 RIGHT = r"""

@@ -82,6 +82,12 @@ dpmpp_2m := the_end(dpmpp_2m)
     You gave only the last state: yield each one, in the loop.
 dpmpp_2m := sample.heun
     That is Heun's method, which looks ahead. Here the guess of the step before is used.
+h / (2 * h_last) -> h / (2 * ((alpha / sigma).log() - (schedule(ts[0])[0] / schedule(ts[0])[1]).log()))
+    What you take for the last h is the whole way from the first time on. It is that of the last step alone.
+if x0_last is not None and sigma_s > 0:\n            D = x0 + h / (2 * h_last) -> if x0_last is not None:\n            D = x0 + (h / h_last if sigma_s > 0 else 1) / 2
+    A step to clean data is corrected, too: there, take the guess as it is.
+x0 = D = denoise(x, t) -> x0 = D = denoise(x, s)
+    denoise is told the time that the step goes to. The state is still at t.
 """
 
 RIGHT = r"""

@@ -94,6 +94,8 @@ return torch.cat([r, torch.zeros(1, dtype=torch.float64)]) -> return torch.cat([
     karras rises: samplers go from noise to data.
 return torch.cat([r, torch.zeros(1, dtype=torch.float64)]) -> return torch.cat([torch.zeros(1, dtype=torch.float64), r.flip(0)])
     karras rises, with the 0 in front: samplers go from noise to data.
+karras := lambda lo, hi, n: torch.cat([karras(lo, hi, n + 1)[:-2], torch.zeros(1, dtype=torch.float64)])
+    karras loses lo, the last level: the 0 comes behind it, not in its place.
 """
 
 RIGHT = r"""

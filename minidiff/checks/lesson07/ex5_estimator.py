@@ -61,6 +61,7 @@ def cases(g):
         case("find_knee", falling(*quickly(6))),
         case("find_knee", falling(0.85, 0.85, 0.85, 0.85)),
         case("find_knee", falling(*quickly(2), 1.3, 0.5)),
+        case("find_knee", falling(*quickly(2), 1.03, 0.5)),
         case("find_knee", rising),
     ]
 
@@ -158,6 +159,8 @@ errors[following] > 0.9 * errors[n] -> errors[n] - errors[following] < 0.1 * err
     find_knee takes a gain in proportion to the first error. Ten percent of the error just before it are meant.
 errors[following] > 0.9 * errors[n] -> errors[n] - errors[following] < 0.1
     find_knee compares the gain with a fixed number. Ten percent of the error before it are meant.
+DDIMStepEstimator.find_knee := lambda self, errors: next((n for n, m in zip(errors, [*errors][1:]) if abs(errors[n] - errors[m]) < 0.1 * errors[n]), 0)
+    find_knee takes a large rise for a gain: without abs, a rise is the smallest gain of all, one below 0.
 errors[following] > 0.9 * errors[n] -> errors[n] >= errors[following] > 0.9 * errors[n]
     find_knee passes over errors that rise. A rise is the smallest gain of all, one below 0.
 DDIMStepEstimator.find_knee := lambda self, errors: max([n for n, m in zip(errors, [*errors][1:]) if errors[m] > 0.9 * errors[n]], default=0)
@@ -166,6 +169,8 @@ DDIMStepEstimator.find_knee := lambda self, errors: min(errors, key=errors.get)
     find_knee gives the number of steps with the smallest error. Most of those steps gained next to nothing.
 if errors[following] > 0.9 * errors[n]:\n                return n -> if errors[following] > 0.9 * errors[n]:\n                return numbers.index(n)
     find_knee gives the place in the list: the number of steps is asked for.
+self.predictor(x, t)\n -> self.predictor(x, t) if t != times[-1] or len(times) == 1 else eps\n
+    ddim_reconstruct does not ask the predictor at the last of the times: each of them has a prediction of its own.
 """
 
 RIGHT = r"""

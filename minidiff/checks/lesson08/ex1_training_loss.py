@@ -31,6 +31,7 @@ def cases(g):
         empty = torch.randn(1, 5, 6, generator=g, dtype=dtype)
         left_out = torch.randperm(b, generator=g) < out  # not half of them, so that the others differ
         t = torch.randperm(T - 2, generator=g)[:b] + 2
+        t[1], t[2] = 1, T
         args = 2 * mean + 1, uniform(g, 0.3, 0.6), states, empty, left_out, t, eps, random_alpha_bars(g, T)
         found.append(Case("training_loss", (Toy(dtype), *args)))
     return found
@@ -118,6 +119,14 @@ torch.where(left_out[:, None, None], empty, states) -> states.masked_fill(left_o
     You squared after taking the mean: errors up and down cancel in that.
 .square().mean() -> .square().mean() / 2
     The loss is half of what is asked for: the mean of the squares, as it is.
+net(alpha * z + sigma * eps, -> net(factor * (alpha * mean + sigma * eps),
+    The noise is scaled together with the latents: scale them first, and add noise of its full size.
+(alpha * eps - sigma * z) -> (alpha * eps - sigma * mean)
+    In the velocity the latents are not scaled. The noisy state and the velocity are made of the same z.
+.square().mean() -> .square()[~left_out].mean()
+    You count only the pictures that are told their caption. The others are trained as well: on the empty one.
+return (answer - (alpha * eps - sigma * z)).square().mean() -> return (alpha * (alpha * z + sigma * eps) - sigma * answer - z).square().mean()
+    You compare the picture that the answer stands for, so an error counts sigma squared times. Compare the velocities.
 """
 
 RIGHT = r"""

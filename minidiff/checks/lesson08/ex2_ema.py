@@ -12,6 +12,7 @@ def cases(g):
         (whole(g, 3, 5), 0.999, torch.float64),
         (whole(g, 60, 80), uniform(g, 0.8, 0.85), torch.float64),
         (whole(g, 20, 30), uniform(g, 0.5, 0.6), torch.float32),
+        (whole(g, 3, 5), uniform(g, 0.02, 0.06), torch.float64),  # below the decay of the first step
     ):
         shapes = [(whole(g, 2, 3), 4), (whole(g, 2, 4),), (2, 1, 2)]
         draws = [[torch.randn(shape, generator=g, dtype=dtype) for shape in shapes] for _ in range(steps + 1)]
@@ -75,6 +76,11 @@ ema := mixed_with_the_last
     You mix each step's weights with those of the step before. What is mixed with them is the average so far.
 ema := live
     You let the training go on from the average. It should only watch: each new weight is as it was given.
+average = [decay * old + (1 - decay) * new for old, new in zip(average, weights, strict=True)] -> average = [decay * average[0] + (1 - decay) * weights[0], *average[1:]]
+    Only the first tensor of the list is averaged. The others are still those before the first step.
+ema := corrected
+    Your average begins at zeros, and what is missing is divided out, as in Adam. Here it begins as a copy of the weights
+    before the first step, which stay a part of it.
 """
 
 RIGHT = r"""
@@ -121,3 +127,12 @@ def live(first, later, most):
         average = [d * a + (1 - d) * m for a, m in zip(average, moved, strict=True)]
         before = weights
     return average
+
+
+def corrected(first, later, most):
+    average, left = [torch.zeros_like(tensor) for tensor in first], 1.0
+    for n, weights in enumerate(later):
+        decay = min(most, (1 + n) / (10 + n))
+        average = [decay * old + (1 - decay) * new for old, new in zip(average, weights, strict=True)]
+        left *= decay
+    return [tensor / (1 - left) for tensor in average] if later else [tensor.clone() for tensor in first]

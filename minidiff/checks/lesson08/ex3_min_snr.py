@@ -9,11 +9,16 @@ from minidiff.checks.parts import uniform
 def cases(g):
     found = []
     for asked_for in ("noise", "picture", "velocity"):
-        for dark, dtype in ((False, torch.float64), (False, torch.float32), (True, torch.float64)):
+        for dark, dtype, low, high in (
+            (False, torch.float64, 3, 7),
+            (False, torch.float32, 3, 7),
+            (True, torch.float64, 3, 7),
+            (False, torch.float64, 0.2, 0.6),
+        ):
             snr = torch.cat([uniform(g, 0.05, 2, 4), uniform(g, 8, 100, 4)])
             snr = torch.cat([snr, torch.zeros(1)]) if dark else snr
             snr = snr[torch.randperm(len(snr), generator=g)].to(dtype)
-            found.append(Case("min_snr", (snr, uniform(g, 3, 7), asked_for)))
+            found.append(Case("min_snr", (snr, uniform(g, low, high), asked_for)))
     return found
 
 
@@ -96,6 +101,16 @@ return snr.clamp(max=gamma)\n -> return torch.ones_like(snr)\n
     For the picture you gave 1. Its loss weighs nothing by itself, so the whole weight is yours to give.
 min_snr := lambda *args: min_snr(*args) / min_snr(*args).mean()
     You divided the weights by their mean. Then a weight would depend on the other times in the batch.
+min_snr := lambda snr, gamma, asked_for: min_snr(snr, gamma, {"noise": "picture", "picture": "noise"}.get(asked_for, asked_for))
+    The factors of the noise and of the picture have changed places. Which of the two losses counts an error SNR times?
+return (gamma / snr).clamp(max=1) -> return snr.clamp(max=gamma) / (snr + 1e-8)
+    A small number stands in the divisor: it makes the noise's weight 0 where there is no signal at all. What is it just
+    before?
+return (gamma / snr).clamp(max=1) -> return snr.clamp(max=gamma) / (snr + 1e-6)
+    A small number stands in the divisor: it makes the noise's weight 0 where there is no signal at all. What is it just
+    before?
+min_snr := lambda snr, gamma, asked_for: min_snr(snr, max(gamma, 1.0), asked_for)
+    A gamma below 1 is taken for 1.
 """
 
 RIGHT = r"""

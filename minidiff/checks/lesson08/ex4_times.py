@@ -21,10 +21,13 @@ def cases(g):
     # on edges that are exact: a piece begins at its edge
     edges = torch.tensor([0.25, 0.0, 0.75, 0.5, 0.625], dtype=torch.float64)
     found.append(Case("draw_times", (edges, torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0], dtype=torch.float64))))
+    shares = _shares(g)
+    edges = (shares.cumsum(0) / shares.sum())[1:-1]
+    found.append(Case("draw_times", (torch.cat([edges - 1e-5, edges + 1e-5]), shares)))
     for _ in range(2):
         shares = _shares(g)
         drawn = shares.nonzero()[:, 0] + 1
-        t = torch.cat([drawn[-1:], drawn[torch.randint(len(drawn), (6,), generator=g)]])
+        t = torch.cat([drawn[-1:], drawn[torch.randint(len(drawn), (4,), generator=g)]])  # fewer than can be drawn
         found.append(Case("undo", (t, shares)))
     return found
 

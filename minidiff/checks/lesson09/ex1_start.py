@@ -58,7 +58,7 @@ times[steps - int(steps * strength) :] -> times
 times[steps - int(steps * strength) :] -> times[times <= strength * (len(alpha_bar) - 1)]
     You chose the times by how high they are. The strength is a share of the steps, however far each of them goes.
 times[steps - int(steps * strength) :] -> times[times <= strength * times[0]]
-    You chose the times by how high they are. The strength is a share of the steps, and they need not be equally long.
+    You chose the times by how high they are. The strength is a share of the steps, however far each of them goes.
 int(left[0]) -> int(times[0])
     The right times are left, but the picture was noised to the very first time of the whole list.
 int(left[0]) -> int(left[1])

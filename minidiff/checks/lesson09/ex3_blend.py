@@ -20,7 +20,10 @@ def cases(g):
         mask = uniform(g, 0, 1, 1 if one else b, 1, *size, dtype=dtype)
         mask = mask if soft else (mask < 0.4).to(dtype)
         alpha = uniform(g, 0.3, 0.65)
-        cases.append((x, 1.5 * known + 1, eps, mask, alpha, math.sqrt(1 - alpha**2)))
+        sigma = (
+            uniform(g, 1.2, 2) if soft and not one else math.sqrt(1 - alpha**2)
+        )  # not every schedule keeps the variance
+        cases.append((x, 1.5 * known + 1, eps, mask, alpha, sigma))
     return [
         *(Case("put_back", case) for case in cases),
         *(Case("correct", (x, known, mask)) for x, known, _, mask, *_ in cases),
@@ -100,6 +103,14 @@ mask * x0 + (1 - mask) * known -> known.clone()
     correct has nothing of the answer left.
 return mask * x0 + (1 - mask) * known -> return x0.clone()
     correct gives the answer as it came.
+(1 - mask) * (alpha * known + sigma * eps) -> (1 - mask) * (alpha * known + math.sqrt(1 - alpha**2) * eps)
+    put_back finds sigma by alpha. The squares of both need not add up to 1: take the sigma that you are given.
+return mask * x + (1 -> mask = (mask > 0).to(mask)\n    return mask * x + (1
+    put_back makes the mask hard. It may be soft: 0.3 is three parts redrawn and seven parts known.
+mask * x0 + (1 - mask) * known -> torch.where(mask > 0, x0, known)
+    correct makes the mask hard. It may be soft: 0.3 is three parts redrawn and seven parts known.
+mask * x0 + (1 - mask) * known -> known + mask**2 * (x0 - known)
+    correct blends twice, so the mask counts squared: 0.3 is three parts redrawn and seven parts known.
 """
 
 RIGHT = """

@@ -16,6 +16,10 @@ def cases(g):
         bottom += -(top + height + bottom + high) % multiple
         pictures = torch.randint(256, (b, 3, height, width), generator=g).float() / 127.5 - 1
         cases.append(Case("canvas", (pictures, (left, top, right, bottom), multiple)))
+    for margins in ((5, 3, 0, 0), (0, 0, 4, 6)):  # fits as it is, and has sides without a margin
+        height, width = 32 - margins[1] - margins[3], 40 - margins[0] - margins[2]
+        pictures = torch.randint(256, (1, 3, height, width), generator=g).float() / 127.5 - 1
+        cases.append(Case("canvas", (pictures, margins, 8)))
     return cases
 
 
@@ -96,6 +100,13 @@ F.pad(pictures, pads, mode="replicate"), F.pad(inside, pads, value=True) -> F.pa
     The mask comes second, after the pictures.
 return F.pad(pictures, pads, mode="replicate"), -> return F.interpolate(pictures, (top + height + bottom, left + width + right)),
     You stretched the pictures over the whole canvas. They should stay as they are, with something around them.
+left, top, right, bottom = margins -> left, right, top, bottom = margins
+    You take the margins apart in another order than agreed: it is left, top, right, bottom.
+F.pad(inside, pads, value=True) -> F.pad(inside, pads, value=True) | (right == 0 or bottom == 0)
+    Where no margin is left at the right or at the bottom the whole mask is True: a slice from -0 on is everything, and
+    one up to -0 is nothing.
+canvas := strips
+    The mask leaves out what was added to make the canvas fit: nothing of the picture is there either, so draw it.
 """
 
 RIGHT = """
@@ -136,3 +147,19 @@ def by_slices(pictures, margins, multiple):
     mask = torch.ones(1, 1, rows, columns, dtype=torch.bool)
     mask[..., top : top + height, left : left + width] = False
     return pictures[:, :, y][..., x], mask
+
+
+def strips(pictures, margins, multiple):
+    """The mask as strips, as wide as the margins that were asked for."""
+    left, top, right, bottom = margins
+    height, width = pictures.shape[2:]
+    larger, mask = by_slices(pictures, margins, multiple)
+    mask = torch.zeros_like(mask)
+    for rows, columns in (
+        (slice(top), slice(None)),
+        (slice(top + height, top + height + bottom), slice(None)),
+        (slice(None), slice(left)),
+        (slice(None), slice(left + width, left + width + right)),
+    ):
+        mask[..., rows, columns] = True
+    return larger, mask

@@ -17,6 +17,7 @@ def cases(g):
         ("up to pure noise", torch.float64),
         ("from clean data", torch.float64),
         ("variance exploding", torch.float64),
+        ("a small step", torch.float64),
     ):
         s, t = uniform(g, 0.2, 0.45), uniform(g, 0.55, 0.9)
         x, eps = torch.randn(2, 2, 4, whole(g, 2, 3), whole(g, 4, 5), generator=g, dtype=dtype)
@@ -26,6 +27,7 @@ def cases(g):
             "up to pure noise": (math.sqrt(1 - s * s), s, 0.0, 1.0),
             "from clean data": (1.0, 0.0, math.sqrt(1 - t * t), t),
             "variance exploding": (1.0, s, 1.0, 2 * t),
+            "a small step": (1 - s, s, 0.999 - s, 0.001 + s),
         }[kind]
         cases.append(Case("step_up", (x + 1, eps, *levels)))
     return cases

@@ -88,6 +88,8 @@ return conv -> return conv.float()
     The type is lost: a convolution in double precision gave one in single precision.
 zeroed := lambda conv: new(conv, conv.kernel_size, conv.stride, conv.padding, bias=False, dtype=conv.weight.dtype)
     It has lost its bias. The bias starts at 0 too, but it should learn.
+nn.init.zeros_(parameter) -> nn.init.constant_(parameter, 1e-3 * (parameter.ndim > 1))
+    Its weights are small, but not 0. A thousandth of noise is still noise: the promise is exactly nothing.
 """
 
 RIGHT = """

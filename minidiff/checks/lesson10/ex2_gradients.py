@@ -106,6 +106,11 @@ return dW, db, dx -> return dx, dW, db
     The three are in another order than agreed: by the weights, by the bias, by x.
 return dW, db, dx -> return dW[:, :, None, None], db, dx
     The weights' gradient has two axes too many: the weights are given without the kernel's.
+gradients := flat
+    x and dy are reshaped to rows of channels while the batch is the first axis, so numbers of other channels come into
+    a row. Move the channels to the front first.
+dx = torch.einsum("oi,bohw->bihw", weight, dy) -> dx = torch.einsum("oi,bohw->bi", weight, dy)[:, :, None, None].expand_as(x).clone()
+    The gradient by x is summed over the places. Each place has its own.
 """
 
 RIGHT = """
@@ -132,3 +137,8 @@ def by_autograd(x, weight, dy):
         bias = torch.zeros(len(weight), dtype=weight.dtype, requires_grad=True)
         y = torch.nn.functional.conv2d(x, weight[:, :, None, None], bias)
         return torch.autograd.grad(y, (weight, bias, x), dy)
+
+
+def flat(x, weight, dy):
+    D, X = dy.reshape(len(weight), -1), x.reshape(weight.shape[1], -1)
+    return D @ X.T, D.sum(1), (weight.T @ D).reshape(x.shape)

@@ -16,6 +16,7 @@ SMALL = UNetConfig(
     heads=(1, 2),
     cross_attention_dim=6,
     norm_num_groups=4,
+    layers_per_block=2,  # so that the lowest block has more than one state
 )
 
 
@@ -107,6 +108,8 @@ return [*states, mid_block(states[-1], temb, context)] -> return states, mid_blo
     The state of the lowest level stands beside your list: it belongs at its end.
 return [*states, mid_block(states[-1], temb, context)] -> return mid_block(states[-1], temb, context)
     That is the state of the lowest level alone. All states are asked for.
+mid_block(states[-1] -> mid_block(states[-2]
+    The lowest level goes on from the last state but one. It goes on from the last one, as the blocks do.
 """
 
 RIGHT = """

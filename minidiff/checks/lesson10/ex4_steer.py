@@ -78,6 +78,10 @@ states[:-1], states[-1] -> states
     You gave one list. Two things are asked for: the list of skips, and the state of the lowest level.
 states[:-1], states[-1] -> states[-1], states[:-1]
     The skips come first, then the state of the lowest level.
+state + scale * residual for -> state + scale / sum(s for _, s in controls) * residual for
+    The scales are divided by their sum. They need not add up to 1: each residual comes in as strongly as its scale says.
+zip(states, residuals, strict=True) -> zip(states, [f * r for f, r in zip(torch.logspace(-1, 0, len(residuals)).tolist(), residuals)], strict=True)
+    The residuals count less the higher up they are, as in diffusers' guess mode. Here each one has the scale alone.
 """
 
 RIGHT = """

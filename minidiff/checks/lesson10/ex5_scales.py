@@ -5,8 +5,8 @@ from minidiff.checks.parts import uniform, whole
 
 
 def cases(g):
-    """Parts that begin and end with a step, and parts that cut a little from a step, or leave it a little."""
-    fixed = (10, 0.75, 0.0, 0.3), (20, 1.5, 0.75, 1.0), (1, 0.5, 0.0, 1.0), (20, 0.6, 0.0, 0.17)
+    """Parts that begin and end with a step, that cut a little from a step or leave it a little, or lie in a step."""
+    fixed = (10, 0.75, 0.0, 0.3), (20, 1.5, 0.75, 1.0), (1, 0.5, 0.0, 1.0), (20, 0.6, 0.0, 0.17), (8, 0.7, 0.3, 0.45)
     cases = [Case("scales", args) for args in fixed]
     for first, last in ((0.1, 0.9), (0.9, 0.1), (0.1, 0.1)):
         n = whole(g, 14, 30)

@@ -95,6 +95,17 @@ encode_prompts := states(lambda ids, states: torch.cat(states.chunk(2), dim=1))
     You joined the halves along the tokens, which makes one long text. They are two parts of a batch.
 encode(tokenize(negatives + prompts)) -> tokenize(negatives + prompts)
     You gave the ids of the tokens. The states are what the encoder makes of them.
+[negatives] * len(prompts) if isinstance(negatives, str) else negatives -> list(negatives)[: len(prompts)]
+    A single negative prompt fell apart into letters. A string is a list of letters to Python.
+encode_prompts := one_by_itself
+    A single negative prompt was encoded by itself, and the encoder called twice. One call on a batch of all texts is
+    asked for.
+encode_prompts := one_row
+    A single negative prompt takes one row in the call, and is repeated after it. It should be in the batch as often as
+    there are prompts.
+encode(tokenize(negatives + prompts)) -> encode(tokenize(prompts + negatives)).roll(len(negatives), 0)
+    The halves come out right, but the encoder gets them the other way round: the negative prompts come first there,
+    too.
 """
 
 RIGHT = """
@@ -124,3 +135,17 @@ def states(change):
         return change(ids, encode(ids))
 
     return answer
+
+
+def one_by_itself(tokenize, encode, prompts, negatives):
+    if not isinstance(negatives, str):
+        return encode(tokenize(negatives + prompts))
+    one = encode(tokenize([negatives]))
+    return torch.cat([one.expand(len(prompts), -1, -1), encode(tokenize(prompts))])
+
+
+def one_row(tokenize, encode, prompts, negatives):
+    if not isinstance(negatives, str):
+        return encode(tokenize(negatives + prompts))
+    found = encode(tokenize([negatives, *prompts]))
+    return torch.cat([found[:1].expand(len(prompts), -1, -1), found[1:]])

@@ -8,10 +8,12 @@ from minidiff.checks.parts import whole
 
 def cases(g):
     sizes = (3, 7, 5, 4, 8), (1, 4, 9, 3, whole(g, 4, 7)), (4, 6, 8, 16, 16)
-    return [
+    found = [
         Case("first_latents", ((2 + torch.randperm(999, generator=g)[:n]).tolist(), f * w, f * h, channels, f))
         for n, w, h, channels, f in sizes
     ]
+    again = found[0].args[0]  # the seeds of the first case, for pictures of another size
+    return [*found, Case("first_latents", (again, 48, 72, 4, 8))]
 
 
 HINTS = """
@@ -72,6 +74,10 @@ torch.randn(shape, generator=generator) for -> torch.randn(1, *shape, generator=
     There is an axis too many: one picture has none for the batch before it is stacked.
 return torch.stack([torch.randn(shape, generator=generator) for generator in generators]) -> return [torch.randn(shape, generator=generator) for generator in generators]
     You gave a list of noises. Make one tensor of them, with an axis for the batch.
+torch.randn(shape, generator=generator) for generator in generators -> torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).float() for seed in seeds
+    You let numpy draw. The same seed means other numbers to it.
+torch.randn(shape, generator=generator) for generator in generators -> torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)) for seed in seeds
+    You let numpy draw. The same seed means other numbers to it.
 """
 
 RIGHT = """

@@ -127,6 +127,10 @@ levels, times) -> levels, times.flip(0))
     The times run upwards: the sampler goes from noise to the picture, so down.
 *_, x = sampler(guided, x, -> *_, x = sampler(guided, torch.cat([x, x]),
     You drew twice as many pictures. Only inside of guided every picture stands there twice.
+*levels(t)).chunk -> *levels(times[0])).chunk
+    alpha and sigma are those of the first time at every step. Ask levels for those at t.
+def guided(x, t):\n        both = torch.cat([x, x]) -> noise = x\n\n    def guided(x, t):\n        both = torch.cat([noise, noise])
+    The network sees the noise that you began with at every step. guided is given the state at t: show it that.
 """
 
 RIGHT = r"""

@@ -178,6 +178,8 @@ text_to_image := finished(lambda y: as_bytes(y).permute(0, 3, 1, 2))
     The colours are still the second axis. Pictures as bytes have them last.
 return to_pixels(parts.vae.decode, x, parts.vae.config.scaling_factor) -> return x
     Those are the latents. The pictures are what the VAE's decoder makes of them.
+text_to_image := using(ddim=lambda f, x, levels, ts: ddim(lambda x, t: f(x, t).clamp(-1, 1), x, levels, ts))
+    The guess of the latents is cut off at -1 and 1. Colours end there, latents do not.
 """
 
 RIGHT = """
