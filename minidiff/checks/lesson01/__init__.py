@@ -11,6 +11,11 @@ DECIBELS = {
     "10 * torch.log10((1 - {a}) / {a})": "The sign is wrong everywhere: you divided the noise by the signal.",
     "5 * torch.log10({a} / (1 - {a}))": "You took the ratio of alpha to sigma. The SNR is a ratio of powers, which are their squares.",
     "10 * torch.log10({a}**0.5 / (1 - {a}))": "You divided an amplitude by a power: both signal and noise should be powers.",
+    "10 * torch.log10({a} / (1 - {a}) ** 0.5)": "You divided a power by an amplitude: both signal and noise should be powers.",
+    "10 * (torch.log10({a}) - torch.log(1 - {a}))": "The logarithm of the signal is the one to base 10, that of the noise the "
+    "natural one: decibels use base 10 for both.",
+    "10 * (torch.log({a}) - torch.log10(1 - {a}))": "The logarithm of the noise is the one to base 10, that of the signal the "
+    "natural one: decibels use base 10 for both.",
     "10 * torch.log10({a} / (1 - {a}) ** 2)": "The noise is squared once more: one minus alpha-bar is its power already.",
     "10 * torch.log10({a})": "Only the signal counts in your ratio: nothing is divided by the power of the noise.",
     "10 * torch.log10(1 / (1 - {a}))": "You divided all the power, which is 1, by that of the noise: only the signal belongs on top.",

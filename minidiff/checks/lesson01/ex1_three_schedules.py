@@ -1,5 +1,7 @@
 """1.1 three schedules: betas, and the alpha-bars they lead to."""
 
+import torch
+
 from minidiff.checks import Case
 from minidiff.checks.parts import betas, uniform, whole
 
@@ -57,6 +59,8 @@ scaled_linear_betas := lambda T, start, end: start + (end - start) * linear_beta
     scaled_linear_betas has the right ends, but it squares the way between them: it is the root that goes straight.
 torch.linspace(start**0.5, end**0.5, T, dtype=torch.float64) -> torch.linspace(start**0.5, end**0.5, T).double()
     scaled_linear_betas is rounded to float32 before it becomes float64: give dtype= to what makes the line.
+scaled_linear_betas := lambda T, start, end: torch.linspace(*torch.tensor([start, end]).sqrt(), T, dtype=torch.float64) ** 2
+    The ends of scaled_linear_betas are rounded to float32: take the roots of plain numbers, or give dtype= there, too.
 (t / T + s) / (1 + s) -> t / T
     cosine_betas does not use s: without that offset the first betas are too small to matter.
 (t / T + s) / (1 + s) -> (t / T + s)
@@ -87,10 +91,14 @@ return (1 - f[1:] / f[:-1]).clamp(max=0.999) -> return 1 - f[:-1] / f[1:]
     In cosine_betas the fraction is upside down: you divide each f by the one after it.
 torch.arange(T + 1, dtype=torch.float64) -> torch.cat([torch.zeros(1, dtype=torch.float64), torch.linspace(0, T, T, dtype=torch.float64)])
     The times of cosine_betas are not 0, 1, 2, ...: from 0 to T there are T + 1 whole numbers, not T.
+cosine_betas := _too_few_times
+    The times of cosine_betas are not 0, 1, 2, ...: from 0 to T there are T + 1 whole numbers, not T.
 torch.cat([torch.ones(1, dtype=betas.dtype), (1 - betas).cumprod(0)]) -> (1 - betas).cumprod(0)
     alpha_bars begins one step late: t = 0 is clean data, so the first entry is 1, and there are T + 1 of them.
 torch.ones(1, dtype=betas.dtype) -> torch.zeros(1, dtype=betas.dtype)
     alpha_bars begins with 0; at t = 0 nothing is lost yet, so all of the data's variance is there.
+alpha_bars := lambda betas: (1 - betas).prod().expand(len(betas) + 1)
+    alpha_bars gives its last entry everywhere. A tensor that a loop changes in place is the same one each time it is kept.
 (1 - betas).cumprod(0)]) -> (1 - betas).cumprod(0)[:-1]])
     alpha_bars leaves the last step out: T betas lead to T + 1 alpha-bars, the clean one and one after each step.
 (1 - betas).cumprod(0) -> 1 - betas.cumsum(0)
@@ -123,3 +131,9 @@ torch.ones(1, dtype=betas.dtype) -> torch.ones(1)
 (1 - betas).cumprod(0) -> (1 - betas).cumprod(-1)
     betas have one axis
 """
+
+
+def _too_few_times(T, s):
+    """T times from 0 to T, so one ratio less; the limit stands for it."""
+    f = torch.cos((torch.linspace(0, 1, T, dtype=torch.float64) + s) / (1 + s) * torch.pi / 2) ** 2
+    return torch.cat([(1 - f[1:] / f[:-1]).clamp(max=0.999), torch.tensor([0.999], dtype=torch.float64)])

@@ -41,6 +41,8 @@ a.sqrt() * x0 + (1 - a).sqrt() * eps -> (1 - a).sqrt() * x0 + a.sqrt() * eps
     Picture and noise have changed places: at t = 0 all of x_0 should be there.
 x0 + (1 - a) -> x0 - (1 - a)
     The sign of the noise is wrong: what is random cannot tell, but the network learns to find the eps you were given.
+return a.sqrt() * x0 -> return a.sqrt() * ((x0 - x0.mean()) / x0.std())
+    You shift and stretch x_0 to mean 0 and variance 1 first: it is taken as it comes.
 return a.sqrt() * x0 -> return x0
     The noise is right, but x_0 is added whole: then the variance grows. Here x_0 fades as the noise comes.
 return a.sqrt() * x0 + (1 - a).sqrt() * eps -> return x0 + ((1 - a) / a).sqrt() * eps
@@ -55,6 +57,8 @@ alpha_bar[t] -> alpha_bar[t - 1]
     You read the schedule one step early. alpha_bar has T + 1 entries and begins with the clean one: t is the index.
 alpha_bar[t] -> alpha_bar[t + 1]
     You read the schedule one step late, and past its end: alpha_bar begins with the clean one, so t is the index.
+alpha_bar[t] -> alpha_bar[t.clamp(min=1)]
+    Pictures at t = 0 get the noise of t = 1: at t = 0 they stay clean.
 alpha_bar[t] -> alpha_bar.cumprod(0)[t]
     You multiplied alpha_bar up once more: it holds the products already.
 alpha_bar[t] -> (1 - alpha_bar).cumprod(0)[t]

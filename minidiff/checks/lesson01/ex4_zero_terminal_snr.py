@@ -42,6 +42,12 @@ return 1 - torch.cat -> return torch.cat
     You gave what each step keeps; a beta is what it takes away.
 return 1 - torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]]) -> return 1 - alpha_bar
     You gave one minus alpha-bar, the noise of all the steps so far; a beta is that of a single one.
+(root - root[-1]) * root[0] / (root[0] - root[-1]) -> root - root[-1] * torch.linspace(0, 1, len(root), dtype=root.dtype)
+    Both ends are right, but what you subtract grows along the way: it is one number, and one factor puts the beginning right.
+(root - root[-1]) * root[0] / (root[0] - root[-1]) -> root - 2 * root[-1]
+    The last value is subtracted twice, and nothing is stretched: put what you divide by in parentheses.
+return 1 - torch.cat([alpha_bar[:1], -> return 1 - torch.cat([root[:1],
+    All betas are right but the first: it is one minus the first alpha-bar, and yours comes from its root.
 alpha_bar = root**2 -> alpha_bar = root
     Your betas come from the square roots of alpha-bar: square them before you go back from products to single steps.
 torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]]) -> alpha_bar[1:] / alpha_bar[:-1]

@@ -168,6 +168,8 @@ self.signal_to_noise_ratio(a[t]):7.1f -> self.signal_to_noise_ratio(linear[t]):7
     Every row of compare's table is one step early: here t is the index.
 (f"{{a[t]:.4f}} {{self.signal_to_noise_ratio(a[t]):7.1f}} dB" -> (f"{{a[max(t - 1, 0)]:.4f}} {{self.signal_to_noise_ratio(a[max(t - 1, 0)]):7.1f}} dB"
     Every row of compare's table is one step early: here t is the index.
+(f"{{a[t]:.4f}} {{self.signal_to_noise_ratio(a[t]):7.1f}} dB" -> (f"{{a[t * T // 1000]:.4f}} {{self.signal_to_noise_ratio(a[t * T // 1000]):7.1f}} dB"
+    compare stretches the times of its table with T: they are the same for every T.
 {{a[t]:.4f}} -> {{100 * a[t]:.2f}}
     The table of compare has alpha-bar in percent: give it as it is, a number from 0 to 1.
 {{a[t]:.4f}} -> {{a[t].sqrt():.4f}}

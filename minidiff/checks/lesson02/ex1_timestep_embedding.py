@@ -55,6 +55,14 @@ angles = -> angles = 2 * torch.pi *
     Your waves are faster by one factor: the angle is t times a frequency, in radians, without two pi.
 angles = -> angles = 0.001 *
     You made t small first. It comes as it is, from 0 to some hundreds.
+10000 ** (-torch.arange(half) / half) -> 10000 ** (-torch.arange(half).flip(0) / half)
+    Your waves stand from the slowest to the fastest: i begins at 0, with the fastest.
+angles = t.float()[:, None] * w -> angles = (w[:, None] * t.float()).reshape(len(t), half)
+    Your samples are mixed up: reshape only cuts the numbers anew, row by row; it does not exchange rows and columns.
+t.float()[:, None] -> (1000 * t.float() / t.max())[:, None]
+    You divide t by the largest time of the batch: what a sample is told should not depend on the others.
+t.float()[:, None] -> (t.float() / t.max())[:, None]
+    You divide t by the largest time of the batch: what a sample is told should not depend on the others.
 t.float()[:, None] -> t.long()[:, None]
     You cut t to whole numbers; it may have a fraction.
 t.float()[:, None] -> (t.float()[:, None] + 1)

@@ -57,6 +57,7 @@ def cases(g):
         _block(g, 4, 4, (3, 7)),
         _block(g, 8, 2, (4, 5)),
         _path(g, (4, 4), (4, 4, 4, 4), [(5, 3)] * 4),
+        _path(g, (4, 4), (4,) * 6, [(5, 3)] * 6),
         _path(g, (6, 2), (2, 4, 8, 6), [(7, 5), (7, 5), (4, 3), (4, 3)]),
         _path(g, (2, 6), (4, 2), [(7, 3), (4, 2)]),
         _path(g, (4, 8, 6), (4, 6, 2, 4, 6, 8), [(9, 11), (9, 11), (5, 6), (5, 6), (3, 3), (3, 3)]),
@@ -157,6 +158,10 @@ for resnet in block.resnets: -> if block.upsample is not None:\\n            x =
     You enlarge before the ResNet blocks of a level: they work at the size at which they meet their skips, and then the level is left.
 skips.pop()], dim=1), temb) -> skips.pop()], dim=1), temb)\\n            if resnet is block.resnets[0] and block.upsample is not None:\\n                x = block.upsample(x, size=skips[-1].shape[-2:]) && \\n        if block.upsample is not None:\\n            x = block.upsample(x, size=skips[-1].shape[-2:])\\n    return x -> \\n    return x
     You enlarge between the ResNet blocks of one level: all of them work first, then the level is left.
+size=skips[-1].shape[-2:] -> size=skips[-1].shape[:1:-1]
+    You give the size as width and height: the height comes first.
+for resnet in block.resnets: -> for resnet in block.resnets[:2]:
+    Your way up calls two ResNet blocks a level: a level may have more, go through all of them.
 size=skips[-1].shape[-2:] -> size=x.shape[-2:]
     {_STATE}
 size=skips[-1].shape[-2:] -> size=[2 * side for side in x.shape[-2:]]

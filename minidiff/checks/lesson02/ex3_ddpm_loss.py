@@ -46,6 +46,12 @@ MISTAKES = f"""
     You average absolute errors; the loss of DDPM averages their squares.
 .square().mean() -> .square().mean().sqrt()
     You took a square root at the end: the mean of the squares is the loss itself.
+(net(x_t, t - 1) - eps).square().mean() -> torch.nn.functional.smooth_l1_loss(net(x_t, t - 1), eps)
+    Your loss grows in a straight line where errors are large: here all of them are squared.
+.square().mean() -> .square().mul((5 * (1 - a) / a).clamp(max=1)).mean()
+    Your squares have a weight that depends on the time, as some trainings have. Here all count the same.
+.square().mean() -> .square().mul(a / (1 - a)).mean()
+    Your squares have a weight that depends on the time, as some trainings have. Here all count the same.
 .square().mean() -> .square().mean() / 2
     Your loss is half of what it should be: there is no factor in front.
 .square().mean() -> .mean()

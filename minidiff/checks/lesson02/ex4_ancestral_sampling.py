@@ -74,6 +74,8 @@ MISTAKES = f"""
     You multiply by the root of alpha, which shrinks once more what this step has shrunk: divide.
 * eps_hat) / alpha.sqrt() -> * eps_hat) / a.sqrt()
     You divide by the root of alpha-bar, which undoes all the steps at once; undo only this one.
+alpha = a / a_before -> alpha = a_before / alpha_bar[max(t - 2, 0)]
+    You use the beta of the step before this one: beta at t is lost between t - 1 and t.
 alpha = a / a_before -> alpha = a
     You use alpha-bar for alpha: it holds all the steps up to t, and this step alone is asked for.
 beta / (1 - a).sqrt() -> beta / (1 - a)

@@ -199,6 +199,8 @@ predictor(self.xt, self.t) -> predictor(self.xt, self.t + 1)
     The first timestep of each bin is left out.
 {_INSIDE} -> (low <= self.t) & (self.t < low + 49)
     The last timestep of each bin, 49 for the first, is left out.
+{_INSIDE} -> self.t * 4 // len(self.alpha_bars) == low // 50
+    Your bins are the quarters of T. Their edges are as their names say, for every T.
 {_INSIDE} -> self.t >= 0
     All four of your bins hold the same number: each has its own samples.
 {_INSIDE} -> self.t < low + 50

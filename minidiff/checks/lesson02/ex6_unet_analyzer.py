@@ -19,6 +19,11 @@ def _printed(made_with, *args):
     return Case("UNetAnalyzer.print_analysis", args, made_with=made_with, printed=read)
 
 
+def _twice(analyzer):
+    """What one analyzer says of two sizes."""
+    return [analyzer.analyze(32), analyzer.analyze(64)]
+
+
 def cases(g):
     def case(method, made_with, *args):
         return Case(f"UNetAnalyzer.{method}", args, made_with=made_with)
@@ -32,8 +37,10 @@ def cases(g):
         case("analyze", own, 8 * whole(g, 3, 7)),
         case("analyze", three),
         case("analyze", four, 32),
+        Case("UNetAnalyzer", (2, [4, 6, 8]), read=_twice),
         _printed(three),
         _printed(four, 96),
+        _printed((whole(g, 2, 6), [3, 8 * whole(g, 2, 4), 40]), 32),  # the largest activation is in the middle
     ]
 
 
@@ -110,6 +117,10 @@ add("bottleneck", c, resolution, self.conv_params(c, c)) -> pass
     Your activation_bytes hold a single channel.
 {_SIZE} -> 4 * params
     Your activation_bytes are those of the parameters: the activation is what a level gives.
+{_SIZE} -> {_SIZE} * (2 if name.startswith("decoder") else 1)
+    The activation_bytes of your decoder count the skip, too: what the 3×3 convolution gives is asked for.
+UNetAnalyzer.analyze := _kept
+    analyze gives once more what its first call gave: each call has an input_res of its own.
 {_SIZE} -> channels * resolution**2 // 256
     Your activation_bytes are in units of 1024 bytes: single bytes are asked for.
 return levels -> n = len(self.channel_config) + 1\n        return levels[:n] + levels[n:][::-1]
@@ -124,6 +135,8 @@ add(f"encoder {{i}}" -> add(f"encoder {{i - 1}}"
     What print_analysis calls the peak is the total: the peak is the largest level.
 {_PEAK} -> levels[len(levels) // 2]['activation_bytes']
     What print_analysis calls the peak is the bottleneck: most channels, but few pixels.
+{_PEAK} -> levels[0]['activation_bytes']
+    What print_analysis calls the peak is the level of full resolution: another one may have so many channels that it gives more.
 {_PEAK} -> max(level['params'] for level in levels)
     What print_analysis calls the peak is the largest number of parameters; the largest activation is asked for.
 {_PEAK} -> max(level['activation_bytes'] for level in levels) // 1024
@@ -174,3 +187,9 @@ print('level channels resolution params activation bytes') -> pass
 print('level channels resolution params activation bytes') -> 'level channels resolution params activation bytes'
     a head for the table is not asked for
 """
+
+
+def _kept(self, input_res=64):
+    if not hasattr(self, "kept"):
+        self.kept = Solution.of("2.6").answers["UNetAnalyzer"](self.in_ch, self.channel_config).analyze(input_res)
+    return self.kept

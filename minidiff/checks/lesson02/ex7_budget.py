@@ -1,5 +1,7 @@
 """2.7 open-ended: a U-Net within a budget."""
 
+from numbers import Integral
+
 from minidiff.checks import Case
 from minidiff.checks.parts import uniform, whole
 from minidiff.checks.solution import Solution
@@ -31,7 +33,7 @@ def _each(holds):
 
 
 def _whole_widths(args, widths):
-    return all(isinstance(width, int) and width > 0 and width % 8 == 0 for width in widths)
+    return all(isinstance(width, Integral) and width > 0 and width % 8 == 0 for width in widths)
 
 
 EIGHT = "Every width must be a whole number that 8 divides, so that a GroupNorm of 8 groups fits."

@@ -48,6 +48,10 @@ MISTAKES = """
     You take the root of a logarithm, which is no number wherever logvar is negative. Undo the logarithm first.
 reparameterise := lambda mean, logvar, eps: mean + F.softplus(logvar) * eps
     You make the spread positive with a softplus. logvar is a logarithm: its exponential is what undoes it.
+reparameterise := lambda mean, logvar, eps: mean + F.softplus(logvar.clamp(-30, 20)) * eps
+    You make the spread positive with a softplus. logvar is a logarithm: its exponential is what undoes it.
+.exp() * eps -> .exp() * ((eps - eps.mean()) / eps.std())
+    You shift and stretch eps so that these numbers have mean 0 and variance 1. It is random: take it as it comes.
 logvar.clamp(-30, 20) / 2 -> -logvar.clamp(-30, 20) / 2
     The sign of the exponent is wrong: where logvar is small, your z spreads widely.
 mean + (logvar.clamp(-30, 20) / 2).exp() * eps -> eps + (logvar.clamp(-30, 20) / 2).exp() * mean

@@ -11,7 +11,8 @@ LEARNS = ("mean", "logvar")
 
 def cases(g):
     shapes = ((3, 2, 4, 5), torch.float64), ((2, 5, 3), torch.float32), ((4, 6), torch.float64)
-    return [Case("kl", posterior(g, *shape, dtype=dtype)[:2]) for shape, dtype in shapes]
+    extreme = posterior(g, 2, 20, most=15)[:2]  # within the limits of 3.1, which may stand here, too
+    return [*(Case("kl", posterior(g, *shape, dtype=dtype)[:2]) for shape, dtype in shapes), Case("kl", extreme)]
 
 
 HINTS = """
@@ -34,6 +35,8 @@ MISTAKES = """
     You gave one number for the whole batch. Each sample has a divergence of its own: keep the first axis.
 .flatten(1).sum(1) -> .flatten(1).sum(1).mean()
     You gave one number, the average over the batch. That comes later, in the loss: keep the first axis here.
+.flatten(1).sum(1) -> .flatten(1).sum(1).mean().expand(len(mean))
+    You gave every sample the average over the batch: each has a divergence of its own.
 .flatten(1).sum(1) -> .mean()
     You gave one number, an average over everything. Each sample has a divergence of its own, a sum: keep the first
     axis.
@@ -86,6 +89,13 @@ mean**2 + logvar -> logvar
 / 2 -> / 2 / 0.6931471805599453
     Your numbers are too large by one factor everywhere: you count bits. With natural logarithms they are nats.
 """
+
+MISTAKES += "".join(
+    f"""(mean**2 + logvar.exp() - 1 - logvar) -> (mean**2 + logvar.clamp(-{n}, {n}).exp() - 1 - logvar.clamp(-{n}, {n}))
+    Ordinary numbers come out right, but you limit logvar too early: a very small or large variance has its price, too.
+"""
+    for n in (5, 10, 15)
+)
 
 RIGHT = """
 kl := lambda m, v: Gaussian(m, v).kl()

@@ -17,7 +17,7 @@ def printed(made_with, steps):
         for r in right.resolutions
     ]
     read = table(*((*line, 0.0051) for line in lines), (str(steps), [right.latent_steps(right.resolutions[0])], 0))
-    return lambda text: read(re.sub(r"(?<=\d)(?=[a-zA-Z×])", " ", text))  # 256px, 256x256
+    return lambda text: read(re.sub(r"(?<=\d)(?=[a-zA-Z×])|(?<=\d)\.(?!\d)", " ", text))  # 256px, 256x256, 50.
 
 
 def cases(g):
@@ -66,6 +66,8 @@ resolution * resolution * 3 -> resolution * resolution
     latent_size has no channels: each place of the latent holds several numbers.
 (resolution // self.factor) ** 2 * self.latent_channels -> 3 * (resolution // self.factor) ** 2
     latent_size has three channels: those of the latent are no colours, and there are as many as given.
+(resolution // self.factor) ** 2 * self.latent_channels -> 4 * (resolution // self.factor) ** 2
+    latent_size always has four channels, as those of Stable Diffusion: take as many as the class was made with.
 (resolution // self.factor) ** 2 * self.latent_channels -> 4 * (resolution // 8) ** 2
     latent_size always uses the channels and the factor of Stable Diffusion: take those the class was made with.
 (resolution // self.factor) ** 2 * self.latent_channels -> (resolution / self.factor) ** 2 * self.latent_channels
@@ -91,6 +93,8 @@ self.pixel_size(resolution) / self.latent_size(resolution) -> float(self.pixel_s
     memory_saved_mb counts two bytes a number, as for half precision; float32 has more.
 (self.pixel_size(resolution) - self.latent_size(resolution)) * 4 -> (self.pixel_size(resolution) - 4 * self.latent_size(resolution))
     memory_saved_mb counts one byte for each number of the picture, as in a file. In float32 both have four.
+(self.pixel_size(resolution) - self.latent_size(resolution)) * 4 -> self.pixel_size(resolution) * (1 - 1 / self.factor**2) * 4
+    memory_saved_mb supposes that a latent has as many channels as a picture.
 (self.pixel_size(resolution) - self.latent_size(resolution)) -> self.pixel_size(resolution)
     memory_saved_mb is what the pixels take. The latent takes something as well, which is not saved.
 (self.pixel_size(resolution) - self.latent_size(resolution)) -> self.latent_size(resolution)
@@ -124,6 +128,8 @@ self.pixel_size(resolution) // self.latent_size(resolution) -> (self.pixel_size(
     and the steps of a picture.
 holds {fit} latent -> holds several latent
     print_table does not say how many latent steps fit, beside the steps of a picture.
+holds {fit} latent -> holds {fit * steps} latent
+    print_table multiplies the latent steps that fit by the steps of a picture: it is one pixel step whose memory they fill.
 for r in self.resolutions: -> for r in self.resolutions[:1]:
     print_table has the first resolution only: a line for each is asked for.
 for r in self.resolutions: -> for r in (256, 512, 768, 1024):
@@ -145,6 +151,7 @@ def another_table(self, steps=50):
 
 RIGHT = """
 VAECompressionAnalyzer.print_table := another_table
+takes {steps} -> takes {steps}.
 VAECompressionAnalyzer.latent_size := lambda self, r: int(self.latent_channels * (r / self.factor) ** 2)
 """
 

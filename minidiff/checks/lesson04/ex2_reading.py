@@ -15,6 +15,7 @@ def cases(g):
         found.append(Case("causal_attention", (q, k, v)))
     q, k, v = torch.randn(3, 2, 6, 5, generator=g, dtype=torch.float64)
     q[:, 0], k[:, 0] = 300, -1  # the first sees itself alone, and -100 is not enough to hide the others
+    q[:, 2] = 0  # scores of 0, which are not hidden
     found.append(Case("causal_attention", (q, k, v)))
     for b, n, eos in ((4, 9, 40), (3, 8, 12), (5, 10, 30)):  # the end token has the largest id only in the first
         ids = torch.randint(1, 40, (b, n), generator=g)
@@ -56,6 +57,14 @@ scores.masked_fill(~sees, -torch.inf) -> scores
     Hidden scores are set to -10, which is not little enough: what is hidden still gets a share.
 ~sees, -torch.inf -> ~sees, -100.0
     Hidden scores are set to -100. Other scores may be smaller still, and then what is hidden gets a share.
+scores.masked_fill(~sees, -torch.inf) -> scores.tril().masked_fill(scores.tril() == 0, -torch.inf)
+    You take each score of 0 for a hidden one, but what may be seen can have a score of 0, too: ask the mask.
+scores.masked_fill(~sees, -torch.inf) -> (scores - 1.0 * ~sees)
+    You lower hidden scores by 1, which is not enough: what is hidden still gets a share.
+scores.masked_fill(~sees, -torch.inf) -> (scores - 10.0 * ~sees)
+    You lower hidden scores by 10, which is not enough: what is hidden still gets a share.
+scores.masked_fill(~sees, -torch.inf) -> (scores - 100.0 * ~sees)
+    You lower hidden scores by 100. They may be larger than others by more than that, and then they get a share.
 scores.masked_fill(~sees, -torch.inf) -> scores * sees
     You multiply hidden scores by 0, but the softmax of a 0 is no 0: what is hidden still gets a share.
 scores.masked_fill(~sees, -torch.inf).softmax(-1) -> scores.softmax(-1) * sees

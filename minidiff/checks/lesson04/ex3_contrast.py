@@ -55,6 +55,10 @@ logit_scale.exp() * ->
     You ask each picture for its caption, but no caption for its picture.
 (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> F.cross_entropy(logits.T, own)
     You ask each caption for its picture, but no picture for its caption.
+(F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> (F.cross_entropy(logits, own, label_smoothing=0.1) + F.cross_entropy(logits.T, own, label_smoothing=0.1)) / 2
+    Your labels are smoothed: the right answer should have all of the probability, and here a part of it goes to the others.
+clip_loss := without_the_pair_below
+    The right answer is missing in the sum of exponentials: it is one of the answers that share out the probability.
 F.cross_entropy(logits.T, own)) / 2 -> F.cross_entropy(logits.T, own))
     Your loss is twice too large: the two questions are averaged.
 return ( -> return len(own) * (
@@ -89,6 +93,12 @@ clip_loss := lambda images, texts, s: sum(F.cross_entropy(z, torch.arange(len(z)
 def written_out(images, texts, logit_scale):
     z = logit_scale.exp() * (images / images.norm(dim=-1, keepdim=True)) @ (texts / texts.norm(dim=-1, keepdim=True)).T
     return -(z.diagonal() - (z.logsumexp(0) + z.logsumexp(1)) / 2).mean()
+
+
+def without_the_pair_below(images, texts, logit_scale):
+    scores = logit_scale.exp() * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
+    others = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool), -torch.inf)
+    return (others.logsumexp(0) + others.logsumexp(1)).mean() / 2 - scores.diagonal().mean()
 
 
 RIGHT = """

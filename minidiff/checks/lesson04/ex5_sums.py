@@ -15,6 +15,11 @@ def cases(g):
         minus = F.normalize(torch.randn(m, d, generator=g, dtype=torch.float64), dim=-1)
         gallery[0] = 2 * plus[0] - 0.5 * minus[0]  # near to one of those that go in, and among the nearest
         found.append(Case("nearest", (gallery, plus, minus, k)))
+    gallery = torch.randn(30, 16, generator=g, dtype=torch.float64)
+    pair = torch.linalg.qr(torch.randn(16, 2, generator=g, dtype=torch.float64))[0].T
+    gallery[3] = pair[0]  # goes in itself, and is at 45 degrees from the sum: with two near the sum among the first
+    gallery[[8, 20]] += 9 * (pair[0] - pair[1])
+    found.append(Case("nearest", (gallery, pair[:1], pair[1:], 4)))
     return found
 
 
@@ -64,6 +69,8 @@ return F.cosine_similarity(gallery, target[None], dim=-1).topk(k).indices -> ret
     You gave one too many: k are asked for.
 .topk(k).indices -> .topk(k + 1).indices[1:]
     The nearest one is left out. Here nothing is left out: that is for the caller to say.
+nearest := _without_what_went_in
+    You leave out vectors that went into the sum. Here nothing is left out: that is for the caller to say.
 .topk(k).indices -> .topk(k).indices + 1
     You count from one: the first vector of the gallery is number 0.
 F.cosine_similarity(gallery, target[None], dim=-1).topk(k).indices -> F.cosine_similarity(gallery, target[None], dim=-1)[1:].topk(k).indices + 1
@@ -91,3 +98,9 @@ nearest := lambda g, p, m, k: nearest(g, p, m, k).tolist()
 nearest := lambda g, p, m, k: nearest(g, p, 2 * m, k)
 nearest := lambda g, p, m, k: (g @ (p.sum(0) - m.sum(0)) / g.square().sum(-1)).topk(k).indices
 """
+
+
+def _without_what_went_in(gallery, plus, minus, k):
+    cosines = F.cosine_similarity(gallery, (plus.sum(0) - minus.sum(0))[None])
+    known = F.cosine_similarity(gallery[:, None], torch.cat([plus, minus])[None], dim=-1).amax(1) > 0.999
+    return cosines.masked_fill(known, -2).topk(k).indices

@@ -84,6 +84,10 @@ attention(q, k, v)) -> attention(q * heads**-0.5, k, v))
     The scores are too small: a head's dot product has as many terms as a head has channels.
 attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1).mean(1, keepdim=True) @ v)
     All heads use the same weights, the mean of them: then one head would do.
+attention(q, k, v)) -> attention(q, k, v).mean(1, keepdim=True).expand(-1, heads, -1, -1))
+    All heads give the same, the mean of them: each gives what it found.
+multi_head := stacked
+    You put the heads into the batch, and take them out in another order: what varied slowest going in does so going out.
 attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).mean(1, keepdim=True).softmax(-1) @ v)
     All heads use the same scores, the mean of them: each head compares on its own.
 attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).softmax(1) @ v)
@@ -102,6 +106,13 @@ return merge_heads(attention(q, k, v)) -> return attention(q, k, v).mean(1)
 def one_head_at_a_time(q, k, v, heads):
     parts = zip(*(x.chunk(heads, -1) for x in (q, k, v)), strict=True)
     return torch.cat([torch.nn.functional.scaled_dot_product_attention(*part) for part in parts], -1)
+
+
+def stacked(q, k, v, heads):
+    """The heads one after the other, each with its whole batch; taken apart as if it were the other way round."""
+    parts = (torch.cat(x.chunk(heads, -1)) for x in (q, k, v))
+    out = torch.nn.functional.scaled_dot_product_attention(*parts)
+    return out.reshape(len(q), heads, *out.shape[1:]).transpose(1, 2).flatten(2)
 
 
 RIGHT = """

@@ -22,6 +22,7 @@ def cases(g):
     q, k, v = qkv(g, 2, n=6, m=8, d=5)
     q[:, 0], k[:, 0], one = 300, -1, look(6, 8)
     one[0, 1:] = False  # the first query may look at one key alone, and -100 is not enough to forbid the others
+    q[:, 2] = 0  # scores of 0, which are not forbidden
     return [
         Case("causal_mask", (n,)),
         Case("causal_mask", (3,)),
@@ -78,6 +79,17 @@ scores.masked_fill(~mask, -math.inf) -> scores * mask
     Forbidden scores are lowered to -10, which is not enough: they are still looked at.
 ~mask, -math.inf -> ~mask, -100.0
     Forbidden scores are lowered to -100. Other scores may be lower still, and then they are looked at.
+scores.masked_fill(~mask, -math.inf) -> (scores * mask).masked_fill(scores * mask == 0, -math.inf)
+    You take each score of 0 for a forbidden one, but what is allowed can have a score of 0, too: ask the mask.
+scores.masked_fill(~mask, -math.inf).softmax(-1) -> (scores * mask).masked_fill(scores * mask == 0, -math.inf).softmax(-1).nan_to_num()
+    You take each score of 0 for a forbidden one, but what is allowed can have a score of 0, too: ask the mask.
+~mask, -math.inf).softmax(-1) -> mask, -math.inf).softmax(-1).nan_to_num()
+    The mask is used the wrong way round: what may be looked at is forbidden.
+scores.masked_fill(~mask, -math.inf) -> (scores + -math.inf * (1 - mask.to(scores)))
+    Infinity times 0 is no number, so what is allowed becomes nan: put infinities where they belong, and nothing elsewhere.
+masked_attention := lambda q, k, v, mask: (w := (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) * mask) / w.sum(-1, keepdim=True) @ v
+    You mask after the exponentials. Where a forbidden score is far larger, all the others are 0 by then, and 0 over 0 is
+    no number: mask the scores.
 scores.masked_fill(~mask, -math.inf) -> (scores + mask.to(scores))
     The mask is used as 0 and 1, to be added: what is allowed becomes likelier by that much, and nothing is forbidden.
 scores.masked_fill(~mask, -math.inf).softmax(-1) -> scores.softmax(-1).masked_fill(~mask, -math.inf)

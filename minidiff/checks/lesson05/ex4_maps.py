@@ -72,6 +72,8 @@ def look(layer, args, out, name=name): -> def look(layer, args, out):
     each hook has to keep its own.
 .softmax(-1) -> .softmax(-1).mean(1)
     The heads are averaged. Here each keeps its own map.
+.softmax(-1) -> .softmax(-1).mean(1, keepdim=True).expand(-1, layer.heads, -1, -1)
+    The heads are averaged. Here each keeps its own map.
 .softmax(-1) -> .softmax(-1)[0]
     Only the maps of the first picture are there: keep the axis of the batch.
 (y.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for y in (q, k)) -> (y[:, None].expand(-1, layer.heads, -1, -1) for y in (q, k))
