@@ -306,7 +306,7 @@ def test_everything_at_once(pipe, image, controlnet):
     (dict(image=True, margins=(8, 0, 0, -8)), "margins are .8, 0, 0, -8., expected .left, top, right, bottom. pixels"),
     (dict(image=True, margins=(10**7, 0, 0, 0)), "is 10000128x128 pixels, expected at most 2048x2048"),
     (dict(image=Image.new("RGB", (4096, 2048))), "the image is 4096x2048 pixels, expected at most 2048x2048"),
-    (dict(image=Image.new("RGB", (0, 0))), "the image is 0x0 pixels, expected multiples of 8"),
+    (dict(image=Image.new("RGB", (0, 0))), "image is .*, which cannot be read as a picture: it has 0 x 0 pixels"),
     (dict(image=[np.zeros((128, 128, 3))]), "image is .ndarray of shape .128, 128, 3.., expected a PIL image"),
     (dict(image=True, mask=np.array([["a"]])), "the mask is ndarray of shape .1, 1., expected .height, width."),
     (dict(image=True, strength=0), "strength is 0, expected a number above 0, to 1"),
