@@ -599,7 +599,13 @@ def test_each_size_may_be_given_as_it_is(config):
                 yield f"{path}{name}={json.dumps(value).strip('[]')}"
 
     assert changed(config, list(said(asdict(config)))) == config
-    assert changed(UNetConfig(), ["transformer_layers=1,1,2"]).transformer_layers == (1, 1, 2)  # () as it comes
+
+
+def test_a_size_that_is_empty_may_be_given():
+    from minidiff.train.__main__ import changed
+
+    assert UNetConfig().transformer_layers == ()
+    assert changed(UNetConfig(), ["transformer_layers=1,1,2"]).transformer_layers == (1, 1, 2)
 
 
 @pytest.mark.parametrize("wrong, message", [
