@@ -271,19 +271,19 @@ ROWS = [
         EIGHT,
         size=[
             Found("cell-40", r"^base: ([\d,]+) parameters"),
-            Found("cell-48", r"^wary: ([\d,]+) parameters"),
+            Found("cell-49", r"^wary: ([\d,]+) parameters"),
         ],
         real="2, 0.6 and 0.4 G",
         train=[
             Found("cell-40", r"^base: .* steps in (\d+) s"),
-            Found("cell-48", r"^wary: .* steps in (\d+) s"),
+            Found("cell-49", r"^wary: .* steps in (\d+) s"),
         ],
         train_note="after the model's",
-        draw="not timed",
+        draw=Found("cell-57", r"^words to 128 pixels: ([\d.]+) s"),
         right=Right(
             "object",
-            Found("cell-56", r"^wary, 0\.1 +object +(\d+)%"),
-            Found("cell-56", r"^of (\d+) pictures"),
+            Found("cell-57", r"^wary, 0\.1 +object +(\d+)%"),
+            Found("cell-57", r"^of (\d+) pictures"),
         ),
     ),
     *(
