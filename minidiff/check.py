@@ -25,6 +25,7 @@ from minidiff.answers import keep, kept, report
 from minidiff.checks import exercises
 from minidiff.checks.attempt import Verdict, call, said, shown
 from minidiff.checks.compare import difference, kind_of, unlike
+from minidiff.checks.likeness import alike
 from minidiff.checks.senses import leaves_device, lost_gradient, randomness, without_effect
 
 _results, _hints_given = {}, {}
@@ -193,6 +194,8 @@ def _wrong(exercise, answers, cases, got, expected, earlier):
         case, text, colon = wrong[0]
         if not got[0].stopped and (ignored := without_effect(answers, exercise.reference, cases)):
             text += f"\nIt comes out the same whatever {' and '.join(ignored)} {'are' if ignored[1:] else 'is'}."
+        if not exercise.properties and (more := alike(exercise, answers, cases, got, expected)):
+            text += f"\n{more}"
         return "not right yet", f"{shown(case)}{colon}{text}"
     if exercise.learns and (text := lost_gradient(answers, exercise.reference, cases[0], exercise.learns)):
         return "not right yet", f"{shown(cases[0])}: {text}"

@@ -65,7 +65,7 @@ def call(answers, case, seed=None) -> Attempt:
     try:
         with _own_randomness(seed) as attempt.states, quiet(paper), _limit():
             returned = made(answers, case, made_with, args)
-            attempt.value = _kept(case.read(returned) if case.read and returned is not None else returned)
+            attempt.value = kept(case.read(returned) if case.read and returned is not None else returned)
     except _TooLong:
         attempt.stopped = f"takes longer than {SECONDS} seconds: is there a loop that never ends?"
     except KeyboardInterrupt:
@@ -127,13 +127,13 @@ def _changed(answers, case, after):
     return ""
 
 
-def _kept(value):
+def kept(value):
     """A copy of a result, which later calls cannot change."""
     if isinstance(value, torch.Tensor):
         return value.detach().as_subclass(torch.Tensor).clone()
     if type(value) is dict:
-        return {key: _kept(item) for key, item in value.items()}
-    return type(value)(map(_kept, value)) if type(value) in (tuple, list) else value
+        return {key: kept(item) for key, item in value.items()}
+    return type(value)(map(kept, value)) if type(value) in (tuple, list) else value
 
 
 class CapturedOutput(io.StringIO):
