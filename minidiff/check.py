@@ -194,8 +194,8 @@ def _wrong(exercise, answers, cases, got, expected, earlier):
         case, text, colon = wrong[0]
         if not got[0].stopped and (ignored := without_effect(answers, exercise.reference, cases)):
             text += f"\nIt comes out the same whatever {' and '.join(ignored)} {'are' if ignored[1:] else 'is'}."
-        if not exercise.properties and (more := alike(exercise, answers, cases, got, expected)):
-            text += f"\n{more}"
+        if not exercise.properties and not got[-1].stopped.startswith("takes longer"):
+            text = f"{text}\n{alike(exercise, answers, cases, got, expected)}".rstrip()
         return "not right yet", f"{shown(case)}{colon}{text}"
     if exercise.learns and (text := lost_gradient(answers, exercise.reference, cases[0], exercise.learns)):
         return "not right yet", f"{shown(cases[0])}: {text}"

@@ -121,7 +121,9 @@ def _changed(answers, case, after):
             names = parameters(answers, case)
             name = names[i] if i < len(names) else "what"
             better = {torch.Tensor: "make a new tensor (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"}
-            better |= {list: "work on a copy, list(...)", dict: "work on a copy, dict(...)"}
+            inside = type(was) is list and len(was) == len(changed) and any(isinstance(x, torch.Tensor) for x in was)
+            better |= {list: better[torch.Tensor] if inside else "work on a copy, list(...)"}
+            better |= {dict: "work on a copy, dict(...)"}
             kind = next((kind for kind in better if isinstance(was, kind)), None)
             return f"changes {name}, which it is given: {better.get(kind, 'leave it as it is')}"
     return ""

@@ -25,7 +25,10 @@ def changes(got, expected):
         if size > 1:
             yield from _along(expected, axis, where)
         if expected.numel() > 2 * size > 2:
-            yield from _slices(got, expected, axis, where)
+            others = [i for i in range(expected.ndim) if i != axis]
+            yield from _slices(got, expected, others, f"each slice{where}")
+    if expected.ndim > 2 and expected.shape[-1] > 2:
+        yield from _slices(got, expected, [expected.ndim - 1], "each row, along the last axis,")
     for order in itertools.permutations(range(expected.ndim)):
         moved = [i for i, axis in enumerate(order) if axis != i]
         how = f"axes {moved[0]} and {moved[1]} are exchanged" if len(moved) == 2 else f"the axes stand as {order}"
@@ -91,14 +94,13 @@ def _along(expected, axis, where):
     yield f"the entries are multiplied up{where}: in each are those before it, too", expected.cumprod(axis)
 
 
-def _slices(got, expected, axis, where):
-    """A factor or a shift for each slice along an axis."""
-    others = [i for i in range(expected.ndim) if i != axis]
-    factors = (got * expected).sum(others, True) / (expected * expected).sum(others, True)
-    shifts = (got - expected).mean(others, True)
+def _slices(got, expected, axes, which):
+    """A factor or a shift for each part that reaches over these axes."""
+    factors = (got * expected).sum(axes, True) / (expected * expected).sum(axes, True)
+    shifts = (got - expected).mean(axes, True)
     for word, own, changed in (("times", factors, factors * expected), ("plus", shifts, expected + shifts)):
         shown = ", ".join(map(number, own.flatten()[:3])) + ", ..." * (own.numel() > 3)
-        yield f"each slice{where} is what it should be {word} a number of its own: {shown}", changed
+        yield f"{which} is what it should be {word} a number of its own: {shown}", changed
 
 
 def place(bad) -> str:

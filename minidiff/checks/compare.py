@@ -31,7 +31,12 @@ def difference(got, expected, atol: float, why: bool = True) -> str:
     if isinstance(expected, (tuple, list, dict)):
         items = expected.items() if isinstance(expected, dict) else enumerate(expected)
         texts = ((i, difference(got[i], e, atol, why)) for i, e in items)
-        return next((f"item {i!r}: {text}" for i, text in texts if text), "")
+        i, text = next(((i, text) for i, text in texts if text), (None, ""))
+        if text and why and len(expected) > 2 and all(type(each) is float for each in (*got, *expected)):
+            both = torch.tensor([list(got), list(expected)], dtype=torch.float64)
+            text = next((said for said, b in changes(*both) if torch.allclose(both[0], b, RTOL, atol)), text)
+            return text if "got" not in text else f"item {i!r}: {text}"
+        return f"item {i!r}: {text}" if text else ""
     if isinstance(expected, Real) and not isinstance(expected, bool):
         same = math.isclose(got, expected, rel_tol=RTOL if atol else 0, abs_tol=atol)
         same = same or (math.isnan(got) and math.isnan(expected))
@@ -73,10 +78,27 @@ def unlike(got, expected, atol=None) -> str:
             right = isinstance(got, kind) and (kind is bool or not isinstance(got, bool))
             return "" if right else f"got {kind_of(got)}, expected {name}: end with {convert.__name__}(...)"
     if isinstance(expected, (tuple, list)) and isinstance(got, (tuple, list)):
-        return "" if len(got) == len(expected) else f"got {len(got)} items, expected {len(expected)}"
+        return "" if len(got) == len(expected) else _lengths(got, expected)
     if isinstance(expected, dict) and isinstance(got, dict):
-        return "" if got.keys() == expected.keys() else f"got the keys {list(got)}, expected {list(expected)}"
+        if got.keys() == expected.keys():
+            return ""
+        missing, more = [key for key in expected if key not in got], [key for key in got if key not in expected]
+        texts = (f"{word} {', '.join(map(repr, keys[:3]))}" for word, keys in (("missing", missing), ("not", more)))
+        return f"got {len(got)} keys, expected {len(expected)}: " + ", ".join(
+            text + ", ..." * (len(keys) > 3) for text, keys in zip(texts, (missing, more), strict=True) if keys
+        )
     return "" if isinstance(got, type(expected)) else f"got {kind_of(got)}, expected {kind_of(expected)}"
+
+
+def _lengths(got, expected):
+    """How two lists of other lengths differ, and which one is missing or too many if the others are right."""
+    text = f"got {len(got)} items, expected {len(expected)}"
+    long, short = (got, expected) if len(got) > len(expected) else (expected, got)
+    if len(long) - len(short) == 1:
+        for i in range(len(long)):
+            if not difference([*long[:i], *long[i + 1 :]], list(short), 1e-9, why=False):
+                return f"{text}: item {i} is {'too many' if long is got else 'missing'}, the others are right"
+    return text
 
 
 def _entries(got, expected, atol, rtol, why):
@@ -101,13 +123,18 @@ def _entries(got, expected, atol, rtol, why):
     values = _both(got[bad][0], expected[bad][0])
     if not got.ndim:
         return values
-    return f"{int(bad.sum())} of {got.numel()} entries differ{place(bad)}, the first {_at(bad)}: {values}"
+    most = (got - expected).abs()[bad].max().item()
+    near = f", none by more than {most:.1g}" if most < 0.01 * expected.abs().max() else ""
+    return f"{int(bad.sum())} of {got.numel()} entries differ{place(bad)}{near}, the first {_at(bad)}: {values}"
 
 
 def _both(got, expected):
     """Two numbers that differ, in so many digits that one sees it; whole ones in all."""
     if isinstance(got, Integral) and isinstance(expected, Integral):
         by = f": too {'large' if got > expected else 'small'} by {abs(got - expected)}"
+        if got and expected and min(got % expected, expected % got) == 0 and got * expected > 0:
+            more, n = got > expected, max(got, expected) // min(got, expected)
+            by = f": {f'{n} times as much' if more else f'one part in {n}'}"
         return f"got {got}, expected {expected}" + by * (max(abs(got), abs(expected)) >= 1000)
     digits = 4 if f"{got:.4g}" != f"{expected:.4g}" else 12
     return "got {}, expected {}".format(*(number(x) if digits == 4 else f"{x:.12g}" for x in (got, expected)))

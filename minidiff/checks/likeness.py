@@ -1,38 +1,102 @@
-"""What a wrong result is like, where nothing is known of the mistake: true of all cases, and said of the results alone.
+"""What a wrong result is like, where nothing is known of the mistake: facts about these calls, found by trying.
 
-The solution is called with other arguments, and the calls of functions that an answer is given are listened to.
+The solution is called with other arguments, the answer is too, and the calls of what an answer is given are recorded.
 """
 
+import copy
 import itertools
+import math
 import time
-from dataclasses import replace
+from collections import Counter
+from dataclasses import is_dataclass, replace
 from numbers import Real
+from types import SimpleNamespace
 
 import torch
 
-from minidiff.checks.attempt import call, kept, parameters
+from minidiff.checks.attempt import call, kept, parameters, shown
 from minidiff.checks.changes import of_each
-from minidiff.checks.compare import difference, unlike
+from minidiff.checks.compare import brief, difference, unlike
+from minidiff.checks.senses import altered
 
 SECONDS = 2  # what the search may take
 
 
 def alike(exercise, answers, cases, got, expected) -> str:
-    """A sentence that is true of all these wrong results, or "". `got` and `expected` are attempts."""
+    """Up to two sentences, or "". `got` and `expected` are attempts, and some of them differ."""
     pairs = [(case, a.value, e.value) for case, a, e in zip(cases, got, expected, strict=True)]
-    if any(a.stopped for a in got) or any(unlike(a, e) for _, a, e in pairs):
-        return _called(exercise, answers, cases)
+    right = [
+        not a.stopped and not difference(a.value, e.value, exercise.atol, why=False)
+        for a, e in zip(got, expected, strict=True)
+    ]
     end = time.monotonic() + SECONDS
-    return (
-        _in_every_call(exercise, pairs)
-        or _argument(exercise, pairs)
-        or _as_if(exercise, pairs, end)
-        or _called(exercise, answers, cases)
-        or _two(exercise, pairs, end)
-    )
+    if any(a.stopped for a in got) or any(unlike(a, e) for _, a, e in pairs):
+        found = _called(exercise, answers, cases, end)
+    else:
+        found = (
+            _in_every_call(exercise, pairs)
+            or _sizes(exercise, pairs)
+            or _argument(exercise, pairs)
+            or _rows(exercise, pairs[right.index(False)])
+            or _as_if(exercise, pairs, end)
+            or _unheeded(exercise, answers, cases[right.index(False)], end)
+            or _called(exercise, answers, cases, end)
+            or _two(exercise, pairs, end)
+        )
+    return "\n".join(filter(None, (found, _which_calls(exercise, cases, right))))
 
 
-# ------------------------------------------------------------------------------------------ single numbers
+def _arguments(case):
+    return (*case.made_with, *case.args)
+
+
+def _with_arguments(case, values):
+    n = len(case.made_with)
+    return replace(case, made_with=tuple(values[:n]), args=tuple(values[n:]))
+
+
+# ------------------------------------------------------------------------------------------ which calls are right
+
+
+def _which_calls(exercise, cases, right):
+    """What those calls have in common that come out right, if some do."""
+    if not any(right):
+        return ""
+    features = [_features(exercise, case) for case in cases]
+    for word, these, others in (("right", True, False), ("wrong", False, True)):
+        common = set.intersection(*(f for f, r in zip(features, right, strict=True) if r is these))
+        common -= set.union(*(f for f, r in zip(features, right, strict=True) if r is others))
+        if 0 < len(common) < 3:
+            return f"It is {word} only in the calls where {' and '.join(sorted(common))}."
+    example = shown(cases[right.index(True)])
+    first = shown(cases[right.index(False)])
+    such = f", such as {example}" if example != first else ""
+    return f"{right.count(True)} of {len(right)} calls come out right{such}."
+
+
+def _features(exercise, case):
+    """What can be said of the arguments of a call."""
+    found = set()
+    for name, x in zip(parameters(exercise.reference, case), _arguments(case), strict=False):
+        if isinstance(x, torch.Tensor):
+            found.add(f"{name} has {x.ndim} ax{'is' if x.ndim == 1 else 'es'}")
+            found |= {f"{name} is {x.dtype}".replace("torch.", "")}
+            found |= {f"{name} holds only one"} if x.ndim and len(x) == 1 else set()
+            found |= {f"{name} is square"} if x.ndim > 1 and x.shape[-1] == x.shape[-2] else set()
+            found |= {f"{name} is nowhere negative"} if x.numel() and not x.is_complex() and (x >= 0).all() else set()
+            found |= {f"{name} is nowhere above 1"} if x.numel() and not x.is_complex() and (x <= 1).all() else set()
+        elif isinstance(x, Real | str | None):
+            found.add(f"{name} is {brief(x)}")
+            if isinstance(x, Real) and not isinstance(x, bool):
+                found |= {f"{name} is negative"} if x < 0 else {f"{name} is not above 1"} if x <= 1 else set()
+            if type(x) is int:
+                found.add(f"{name} is {'odd' if x % 2 else 'even'}")
+        elif isinstance(x, list | tuple):
+            found.add(f"{name} has {len(x)} item{'s' * (len(x) != 1)}")
+    return found
+
+
+# ------------------------------------------------------------------------------------------ factors
 
 
 def _in_every_call(exercise, pairs):
@@ -51,38 +115,79 @@ def _is_number(x):
     return isinstance(x, Real) or isinstance(x, torch.Tensor) and not x.ndim
 
 
+def _sizes(exercise, pairs):
+    """Whether the factor is the size of some axes of an argument, in each of at least two calls."""
+    found = None
+    for case, got, expected in pairs:
+        if not all(_is_number(x) or isinstance(x, torch.Tensor) for x in (got, expected)):
+            return ""
+        got, expected = (torch.as_tensor(x).double() for x in (got, expected))
+        factor = ((got * expected).sum() / (expected * expected).sum()).item()
+        if not math.isfinite(factor) or factor <= 0 or abs(factor - 1) < 1e-3:
+            return ""
+        if not torch.allclose(got, factor * expected, 1e-5, 1e-9):
+            return ""
+        these = set()
+        for name, x in zip(parameters(exercise.reference, case), _arguments(case), strict=False):
+            for n in range(1, x.ndim + 1) if isinstance(x, torch.Tensor) else ():
+                for axes in itertools.combinations(range(x.ndim), n):
+                    size = math.prod(x.shape[axis] for axis in axes)
+                    these |= {(name, axes, "as large")} if abs(factor - size) < 1e-4 * size else set()
+                    these |= {(name, axes, "as small")} if abs(factor * size - 1) < 1e-4 else set()
+        found = these if found is None else found & these
+    if len(pairs) < 2 or not found:
+        return ""
+    name, axes, how = min(found, key=lambda each: len(each[1]))
+    axes = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+    return f"It is so many times {how} as {axes} of {name} {'is' if ',' not in axes else 'are'} long: sum or mean?"
+
+
 # ------------------------------------------------------------------------------------------ made of an argument
 
 
 def _argument(exercise, pairs):
     """Whether it is an argument itself, or what it should be and a multiple of an argument."""
     for i, name in enumerate(parameters(exercise.reference, pairs[0][0])):
-        multiples = []
-        for case, got, expected in pairs:
-            x = _arguments(case)[i] if i < len(_arguments(case)) else None
-            if not isinstance(x, torch.Tensor) or not isinstance(got, torch.Tensor) or x.shape != got.shape:
-                break
-            if x.numel() < 3 or not x.is_floating_point():
-                break
-            x, got, expected = x.double(), got.double(), expected.double()
-            factor = ((got - expected) * x).sum() / (x * x).sum()
-            if torch.allclose(got, x, 1e-5, 1e-7):
-                multiples.append(None)
-            elif torch.allclose(got, expected + factor * x, 1e-5, 1e-6):
-                multiples.append(factor.item())
-            else:
-                break
-        else:
-            if all(each is None for each in multiples):
-                return f"What comes out is {name} itself."
-            if None not in multiples and any(abs(each) > 1e-4 for each in multiples):
-                most = max(multiples, key=abs)
-                return f"It is what it should be {'plus' if most > 0 else 'minus'} {abs(most):.4g} times {name}."
+        multiples = [_multiple(*pair, i) for pair in pairs]
+        if all(each == "itself" for each in multiples):
+            return f"What comes out is {name} itself."
+        if all(isinstance(each, float) for each in multiples) and any(abs(each) > 1e-4 for each in multiples):
+            most = max(multiples, key=abs)
+            return f"It is what it should be {'plus' if most > 0 else 'minus'} {abs(most):.4g} times {name}."
     return ""
 
 
-def _arguments(case):
-    return (*case.made_with, *case.args)
+def _multiple(case, got, expected, i):
+    """How often the i-th argument was added to what should come out; "itself" if it is what came out; else None."""
+    x = _arguments(case)[i] if i < len(_arguments(case)) else None
+    if not isinstance(x, torch.Tensor) or not isinstance(got, torch.Tensor) or x.shape != got.shape:
+        return None
+    if x.numel() < 3 or not x.is_floating_point():
+        return None
+    x, got, expected = x.double(), got.double(), expected.double()
+    factor = ((got - expected) * x).sum() / (x * x).sum()
+    if torch.allclose(got, x, 1e-5, 1e-7):
+        return "itself"
+    return factor.item() if torch.allclose(got, expected + factor * x, 1e-5, 1e-6) else None
+
+
+def _rows(exercise, pair):
+    """Whether other rows of an argument were chosen than should have been."""
+    case, got, expected = pair
+    for name, x in zip(parameters(exercise.reference, case), _arguments(case), strict=False):
+        tensors = all(isinstance(each, torch.Tensor) and each.ndim > 1 for each in (x, got, expected))
+        if not tensors or not x.shape[-1] == got.shape[-1] == expected.shape[-1] > 1 or x.shape == got.shape:
+            continue
+        rows = [each.double().reshape(-1, x.shape[-1]) for each in (x, got, expected)]
+        theirs, ours = (torch.cdist(chosen, rows[0]).min(1) for chosen in rows[1:])
+        if theirs.values.any() or ours.values.any():
+            continue
+        i = (theirs.indices != ours.indices).nonzero()
+        if len(i):
+            places = [torch.unravel_index(each.indices[i[0, 0]], x.shape[:-1]) for each in (theirs, ours)]
+            a, b = (f"{name}[{', '.join(str(k.item()) for k in place)}]" for place in places)
+            return f"Row {i[0, 0].item()} of what comes out is {a}, expected {b}."
+    return ""
 
 
 # ------------------------------------------------------------------------------------------ other arguments
@@ -147,28 +252,54 @@ def _as_if(exercise, pairs, end):
 def _equal(exercise, pairs, change):
     """Whether the solution gives these results with changed arguments."""
     for case, got, _ in pairs:
-        values, n = _arguments(case), len(case.made_with)
+        values = _arguments(case)
         try:
             values = [kept(change[i](values)) if i in change else value for i, value in enumerate(values)]
         except (AttributeError, IndexError, RuntimeError, TypeError):  # here it is missing, or of another kind
             return False
-        theirs = call(exercise.reference, replace(case, made_with=tuple(values[:n]), args=tuple(values[n:])))
+        theirs = call(exercise.reference, _with_arguments(case, values))
         if theirs.stopped or difference(got, theirs.value, exercise.atol, why=False):
             return False
     return True
 
 
+def _unheeded(exercise, answers, case, end):
+    """Which part of an argument, or whether its sign, makes no difference in this call, though it should."""
+
+    def same(answers, i, value):
+        values = _arguments(case)
+        a = call(answers, case, seed=0)
+        b = call(answers, _with_arguments(case, (*values[:i], value, *values[i + 1 :])), seed=0)
+        return not a.stopped and not b.stopped and not difference(b.value, a.value, 0, why=False)
+
+    for i, (name, x) in enumerate(zip(parameters(exercise.reference, case), _arguments(case), strict=False)):
+        if time.monotonic() > end or not isinstance(x, torch.Tensor | float):
+            continue
+        x = x.detach() if isinstance(x, torch.Tensor) else x
+        if isinstance(x, torch.Tensor) and (other := altered(x)) is not None and x.ndim and 1 < len(x) < 17:
+            alone = [torch.cat([x[:k], other[k : k + 1], x[k + 1 :]]) for k in range(len(x))]
+            heedless = [same(answers, i, each) for each in alone]
+            heedless = [k for k, each in enumerate(alone) if heedless[k] and not same(exercise.reference, i, each)]
+            if 0 < len(heedless) < len(x):
+                return f"In this call it makes no difference what {name}[{', '.join(map(str, heedless))}] is."
+        if isinstance(x, torch.Tensor) and not x.is_floating_point():
+            continue
+        if same(answers, i, -x) and not same(exercise.reference, i, -x):
+            return f"In this call it makes no difference which sign {name} has."
+    return ""
+
+
 # ------------------------------------------------------------------------------------------ calls of what it is given
 
 
-class _Listener:
+class _Recorded:
     """A function that keeps what it is called with."""
 
-    def __init__(self, function, heard):
-        self._function, self._heard = function, heard
+    def __init__(self, function, name, record):
+        self._function, self._name, self._record = function, name, record
 
     def __call__(self, *args, **kwargs):
-        self._heard.append(kept((*args, *kwargs.values())))
+        self._record.append((self._name, kept((*args, *kwargs.values()))))
         return self._function(*args, **kwargs)
 
     def __getattr__(self, name):
@@ -178,38 +309,58 @@ class _Listener:
         return self
 
 
-def _heard(answers, case):
-    """{index of an argument that is a function: the arguments of each of its calls}."""
-    heard, values = {}, list(_arguments(case))
-    for i, value in enumerate(values):
-        if isinstance(value, torch.nn.Module) or not callable(value) or isinstance(value, type):
-            continue
-        heard[i] = []
-        values[i] = _Listener(value, heard[i])
-    n = len(case.made_with)
-    if heard:
-        call(answers, replace(case, made_with=tuple(values[:n]), args=tuple(values[n:])), seed=0)
-    return heard
+def _recorded(value, name, record):
+    """The same argument; each call of it, or of a module or function in it, goes into `record` as (name, arguments)."""
+    if isinstance(value, torch.nn.Module):
+        value = copy.deepcopy(value)
+        paths = {module: f"{name}.{path}".rstrip(".") for path, module in value.named_modules()}
+        for module, path in paths.items():
+            module.register_forward_pre_hook(
+                lambda module, args, kwargs, path=path: record.append((path, kept((*args, *kwargs.values())))),
+                with_kwargs=True,
+            )
+        return value
+    if type(value) in (list, tuple):
+        return type(value)(_recorded(item, f"{name}[{i}]", record) for i, item in enumerate(value))
+    if isinstance(value, SimpleNamespace) or is_dataclass(value) and not isinstance(value, type):
+        value = copy.copy(value)
+        for key, item in vars(value).items():
+            object.__setattr__(value, key, _recorded(item, f"{name}.{key}", record))
+        return value
+    return value if isinstance(value, type) or not callable(value) else _Recorded(value, name, record)
 
 
-def _called(exercise, answers, cases):
-    """What is other in the calls of a function that the answer is given."""
+def _record(answers, reference, case):
+    """[(name, arguments)] of all calls that an answer makes of what it is given."""
+    record, names = [], parameters(reference, case)
+    values = [_recorded(value, name, record) for name, value in zip(names, _arguments(case), strict=False)]
+    call(answers, _with_arguments(case, (*values, *_arguments(case)[len(values) :])), seed=0)
+    return record
+
+
+def _called(exercise, answers, cases, end):
+    """What is first another call of what the answer is given, such as a network, than the solution's."""
     for case in cases:
-        names = parameters(exercise.reference, case)
-        theirs, ours = _heard(answers, case), _heard(exercise.reference, case)
-        for i, wanted in ours.items():
-            name, calls = names[i], theirs[i]
-            if wanted and not calls:
-                return f"It never calls {name}."
-            for n, (a, b) in enumerate(zip(calls, wanted, strict=False), 1):
-                if len(a) != len(b) or any(unlike(x, y) for x, y in zip(a, b, strict=True)):
-                    return ""  # it may be called in another way, such as once for two
-                for k, (x, y) in enumerate(zip(a, b, strict=True), 1):
-                    if text := difference(x, y, exercise.atol):
-                        text = "" if "entries differ" in text else f": {text}"
-                        return f"In call {n} of {name}, argument {k} is not what it should be{text}."
-            if len(calls) != len(wanted):
-                return f"It calls {name} {len(calls)} times, expected {len(wanted)}."
+        if time.monotonic() > end:
+            break
+        theirs, ours = (_record(each, exercise.reference, case) for each in (answers, exercise.reference))
+        count, met = Counter(name for name, _ in theirs), Counter()
+        for name, wanted in ours:
+            n = met[name] = met[name] + 1
+            if n > count[name]:
+                often = f"{count[name]} times, expected {sum(name == other for other, _ in ours)}"
+                return f"It calls {name} {often}." if count[name] else f"It never calls {name}."
+            args = [args for other, args in theirs if other == name][n - 1]
+            if len(args) != len(wanted) or any(unlike(x, y) for x, y in zip(args, wanted, strict=True)):
+                return ""  # it may be called in another way, such as once for two
+            for k, (x, y) in enumerate(zip(args, wanted, strict=True), 1):
+                if text := difference(x, y, exercise.atol):
+                    text = "" if "entries differ" in text else f": {text}"
+                    which = f"argument {k}" if len(args) > 1 else "what it is given"
+                    return f"In call {n} of {name}, {which} is not what it should be{text}."
+        for name in count:
+            if count[name] > met[name]:
+                return f"It calls {name} {count[name]} times, expected {met[name]}."
     return ""
 
 
