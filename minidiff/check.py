@@ -192,10 +192,11 @@ def _wrong(exercise, answers, cases, got, expected, earlier):
         return "not right yet", f"{cases[0].name} {text}{use}"
     if wrong:
         case, text, colon = wrong[0]
-        if not got[0].stopped and (ignored := without_effect(answers, exercise.reference, cases)):
+        ignored = [] if got[0].stopped else without_effect(answers, exercise.reference, cases)
+        if ignored:
             text += f"\nIt comes out the same whatever {' and '.join(ignored)} {'are' if ignored[1:] else 'is'}."
         if not exercise.properties and not got[-1].stopped.startswith("takes longer"):
-            text = f"{text}\n{alike(exercise, answers, cases, got, expected)}".rstrip()
+            text = f"{text}\n{alike(exercise, answers, cases, got, expected, ignored)}".rstrip()
         return "not right yet", f"{shown(case)}{colon}{text}"
     if exercise.learns and (text := lost_gradient(answers, exercise.reference, cases[0], exercise.learns)):
         return "not right yet", f"{shown(cases[0])}: {text}"

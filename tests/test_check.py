@@ -596,7 +596,7 @@ WIDE = torch.randn(4, 6, generator=torch.Generator().manual_seed(0), dtype=torch
         ([1], (1, 2), "got 1 items, expected 2"),
         ([1, "a"], [1, "b"], "item 1: got 'a', expected 'b'"),
         ({"a": 1.0}, {"a": 2.0}, "item 'a': got 1, expected 2"),
-        ({"a": 1.0}, {"b": 1.0}, "got 1 keys, expected 1: missing 'b', not 'a'"),
+        ({"a": 1.0}, {"b": 1.0}, "got 1 keys, expected 1: 'b' missing; 'a' too many"),
         ([1, 3], [1, 2, 3], "got 2 items, expected 3: item 1 is missing, the others are right"),
         ([0.25, 0.5, 1.5], [1.5, 0.5, 0.25], "in reverse order"),
         (WIDE + 1e-4 * WIDE**3, WIDE, "24 of 24 entries differ, none by more than 0.00"),

@@ -83,10 +83,12 @@ def unlike(got, expected, atol=None) -> str:
         if got.keys() == expected.keys():
             return ""
         missing, more = [key for key in expected if key not in got], [key for key in got if key not in expected]
-        texts = (f"{word} {', '.join(map(repr, keys[:3]))}" for word, keys in (("missing", missing), ("not", more)))
-        return f"got {len(got)} keys, expected {len(expected)}: " + ", ".join(
-            text + ", ..." * (len(keys) > 3) for text, keys in zip(texts, (missing, more), strict=True) if keys
-        )
+        texts = [
+            ", ".join(map(repr, keys[:3])) + ", ..." * (len(keys) > 3) + f" {word}"
+            for keys, word in ((missing, "missing"), (more, "too many"))
+            if keys
+        ]
+        return f"got {len(got)} keys, expected {len(expected)}: {'; '.join(texts)}"
     return "" if isinstance(got, type(expected)) else f"got {kind_of(got)}, expected {kind_of(expected)}"
 
 
