@@ -22,7 +22,7 @@ class Printed(dict):
 
 def difference(got, expected, atol: float, why: bool = True) -> str:
     """How `got` differs from `expected`, or "". Exactly, if atol is 0. Only that it does, and faster, without `why`."""
-    if text := unlike(got, expected):
+    if text := unlike(got, expected, why):
         return text
     if isinstance(expected, torch.nn.Module):
         return difference(dict(got.state_dict()), dict(expected.state_dict()), atol, why)
@@ -52,7 +52,7 @@ def difference(got, expected, atol: float, why: bool = True) -> str:
     return _entries(got.double().cpu(), expected.double().cpu(), atol, rtol, why)
 
 
-def unlike(got, expected, atol=None) -> str:
+def unlike(got, expected, why: bool = True) -> str:
     """How `got` differs from `expected` in kind, dtype, device or shape, or ""."""
     if expected is None or got is None:
         return "" if got is expected else f"got {brief(got)}, expected {brief(expected)}"
@@ -71,14 +71,15 @@ def unlike(got, expected, atol=None) -> str:
         if got.device != expected.device:
             return f"got a tensor on {got.device}, expected {expected.device}, where the input is"
         if got.shape != expected.shape:
-            return f"got shape {tuple(got.shape)}, expected {tuple(expected.shape)}{shapes(got, expected)}"
+            text = f"got shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
+            return text + shapes(got, expected) * why
         return ""
     for kind, name, convert in ((bool, "a bool", bool), (Integral, "a whole number", int), (Real, "a float", float)):
         if isinstance(expected, kind):
             right = isinstance(got, kind) and (kind is bool or not isinstance(got, bool))
             return "" if right else f"got {kind_of(got)}, expected {name}: end with {convert.__name__}(...)"
     if isinstance(expected, (tuple, list)) and isinstance(got, (tuple, list)):
-        return "" if len(got) == len(expected) else _lengths(got, expected)
+        return "" if len(got) == len(expected) else _lengths(got, expected, why)
     if isinstance(expected, dict) and isinstance(got, dict):
         if got.keys() == expected.keys():
             return ""
@@ -92,11 +93,11 @@ def unlike(got, expected, atol=None) -> str:
     return "" if isinstance(got, type(expected)) else f"got {kind_of(got)}, expected {kind_of(expected)}"
 
 
-def _lengths(got, expected):
+def _lengths(got, expected, why):
     """How two lists of other lengths differ, and which one is missing or too many if the others are right."""
     text = f"got {len(got)} items, expected {len(expected)}"
     long, short = (got, expected) if len(got) > len(expected) else (expected, got)
-    if len(long) - len(short) == 1:
+    if why and len(long) - len(short) == 1:
         for i in range(len(long)):
             if not difference([*long[:i], *long[i + 1 :]], list(short), 1e-9, why=False):
                 return f"{text}: item {i} is {'too many' if long is got else 'missing'}, the others are right"

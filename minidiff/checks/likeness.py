@@ -33,7 +33,7 @@ def alike(exercise, answers, cases, got, expected, ignored=()) -> str:
         for a, e in zip(got, expected, strict=True)
     ]
     end = time.monotonic() + SECONDS
-    if any(a.stopped for a in got) or any(unlike(a, e) for _, a, e in pairs):
+    if any(a.stopped for a in got) or any(unlike(a, e, False) for _, a, e in pairs):
         found = _called(exercise, answers, [case for case, a in zip(cases, got, strict=True) if not a.stopped], end)
     else:
         found = (
@@ -348,7 +348,7 @@ def _called(exercise, answers, cases, end):
                     return f"It calls {name} {count[name]} times, expected {sum(name == other for other, _ in ours)}."
                 return "" if case.read else f"It never calls {name}."  # what reads a result may call it, too
             args = [args for other, args in theirs if other == name][n - 1]
-            if len(args) != len(wanted) or any(unlike(x, y) for x, y in zip(args, wanted, strict=True)):
+            if len(args) != len(wanted) or any(unlike(x, y, False) for x, y in zip(args, wanted, strict=True)):
                 return ""  # it may be called in another way, such as once for two
             for k, (x, y) in enumerate(zip(args, wanted, strict=True), 1):
                 if not callable(y) and (text := difference(x, y, exercise.atol)):
