@@ -33,7 +33,7 @@ def changes(got, expected):
         moved = [i for i, axis in enumerate(order) if axis != i]
         how = f"axes {moved[0]} and {moved[1]} are exchanged" if len(moved) == 2 else f"the axes stand as {order}"
         yield f"the entries are right, but {how} (0 is the first)", expected.permute(order)
-    if sorted(got.flatten().tolist()) == sorted(expected.flatten().tolist()):
+    if len(expected.unique()) > 2 and torch.equal(got.flatten().sort().values, expected.flatten().sort().values):
         yield "the right numbers, but in another order", got
 
 

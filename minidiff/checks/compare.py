@@ -29,14 +29,7 @@ def difference(got, expected, atol: float, why: bool = True) -> str:
     if isinstance(expected, Printed):
         return _printed(got, expected, atol)
     if isinstance(expected, (tuple, list, dict)):
-        items = expected.items() if isinstance(expected, dict) else enumerate(expected)
-        texts = ((i, difference(got[i], e, atol, why)) for i, e in items)
-        i, text = next(((i, text) for i, text in texts if text), (None, ""))
-        if text and why and len(expected) > 2 and all(type(each) is float for each in (*got, *expected)):
-            both = torch.tensor([list(got), list(expected)], dtype=torch.float64)
-            text = next((said for said, b in changes(*both) if torch.allclose(both[0], b, RTOL, atol)), text)
-            return text if "got" not in text else f"item {i!r}: {text}"
-        return f"item {i!r}: {text}" if text else ""
+        return _items(got, expected, atol, why)
     if isinstance(expected, Real) and not isinstance(expected, bool):
         same = math.isclose(got, expected, rel_tol=RTOL if atol else 0, abs_tol=atol)
         same = same or (math.isnan(got) and math.isnan(expected))
@@ -52,6 +45,22 @@ def difference(got, expected, atol: float, why: bool = True) -> str:
     return _entries(got.double().cpu(), expected.double().cpu(), atol, rtol, why)
 
 
+def _items(got, expected, atol, why):
+    """How two lists or two dicts differ: by what is true of a whole list of floats, else by the first item."""
+    items = expected.items() if isinstance(expected, dict) else enumerate(expected)
+    texts = ((i, difference(got[i], item, atol, why)) for i, item in items)
+    i, text = next(((i, text) for i, text in texts if text), (None, ""))
+    if not text or not why:
+        return text
+    if len(expected) > 2 and all(type(each) is float for each in (*got, *expected)):
+        numbers = torch.tensor([list(got), list(expected)], dtype=torch.float64)
+        for said, changed in changes(*numbers):
+            if torch.allclose(numbers[0], changed, RTOL, atol):
+                return said
+    after = ", the first that differs" if i and isinstance(expected, (tuple, list)) else ""
+    return f"item {i!r}{after}: {text}"
+
+
 def unlike(got, expected, why: bool = True) -> str:
     """How `got` differs from `expected` in kind, dtype, device or shape, or ""."""
     if expected is None or got is None:
@@ -65,8 +74,8 @@ def unlike(got, expected, why: bool = True) -> str:
         if got.dtype != expected.dtype:
             advice = "give dtype= where it begins, or use .to(...)"
             if got.is_floating_point() != expected.is_floating_point():
-                wanted = "numbers with a fraction" if expected.is_floating_point() else "whole numbers, such as indices"
-                advice = "these are yes or no" if expected.dtype == torch.bool else f"these are {wanted}"
+                wanted = "floats" if expected.is_floating_point() else "whole numbers, such as indices,"
+                advice = "these are yes or no" if expected.dtype == torch.bool else f"{wanted} are asked for"
             return f"got dtype {got.dtype}, expected {expected.dtype}: {advice}"
         if got.device != expected.device:
             return f"got a tensor on {got.device}, expected {expected.device}, where the input is"
