@@ -194,7 +194,8 @@ def test_another_wrong_answer_is_told_how_it_differs(answer, texts):
         ),
         ("98.6", lambda f, x, y, n: walk(lambda x, i: f(x + i, i), x, y, n), "In call 2 of f, argument 1 is not"),
         ("98.6", lambda f, x, y, n: 2 * walk(f, x, y, n), "In each of 4 calls: it is 2 times what it should be."),
-        ("98.6", lambda f, x, y, n: walk(f, y, x, n - 1) ** 2, "In this call it makes no difference which sign y has."),
+        ("98.1", lambda a, b: 3 * abs(a - a.mean()) + b**3, "In this call it makes no difference which signs a has."),
+        ("98.1", lambda a, b: 3 * a**3 + b[:1] ** 3, "In this call it makes no difference what b[1, 2, 3, 4] is."),
     ],
 )
 def test_a_result_that_no_mistake_gives_is_told_what_it_is_like(number, answer, text):
