@@ -202,6 +202,24 @@ def test_a_result_that_no_mistake_gives_is_told_what_it_is_like(number, answer, 
     says(answer, text, number=number)
 
 
+def test_a_function_with_a_memory_is_given_afresh_to_each_call(monkeypatch):
+    class Dice:
+        thrown = 0
+
+        def __call__(self):
+            self.thrown += 1
+            return float(self.thrown)
+
+        def __eq__(self, other):
+            return isinstance(other, Dice)
+
+    dice = Dice()
+    game = made("two dice", {"play": lambda d: d() + 10 * d()}, lambda g: [Case("play", (dice,))])
+    monkeypatch.setattr(engine, "exercises", lambda lesson: {"98.1": game})
+    says(lambda d: 10 * d() + d(), "got 12, expected 21")
+    assert dice.thrown == 0 and check("98.1", lambda d: d() + 10 * d())
+
+
 def test_two_named_mistakes_at_once_are_named(monkeypatch):
     solution = Solution("98", "def mix(a, b):\n    return 3 * a + b\n", (), ("mix",))
     edits = ("3 * a -> 4 * a", "Four."), ("+ b -> - b", "Minus."), ("mix := lambda a, b: a * b", "Times.")
@@ -339,6 +357,10 @@ def test_printing_for_returning_is_told():
 
 def test_changing_the_input_is_told():
     says(lambda a, b: a.mul_(3).add_(b), "mix changes a, which it is given: make a new tensor")
+
+
+def test_an_input_that_learns_afterwards_was_changed():
+    says(lambda a, b: right(a.requires_grad_(), b), "mix changes a, which it is given: it needs gradients afterwards")
 
 
 def test_a_view_of_the_input_is_compared_as_it_was():

@@ -322,7 +322,7 @@ def _recorded(value, name, record):
         for key, item in vars(value).items():
             object.__setattr__(value, key, _recorded(item, f"{name}.{key}", record))
         return value
-    return value if isinstance(value, type) or not callable(value) else _Recorded(value, name, record)
+    return value if isinstance(value, type) or not callable(value) else _Recorded(copy.deepcopy(value), name, record)
 
 
 def _record(answers, reference, case):
