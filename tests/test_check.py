@@ -309,6 +309,23 @@ def test_an_endless_loop_ends(monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(attempt.signal, "setitimer"), reason="no timer on this platform")
+def test_an_import_is_not_ended_half_way(monkeypatch, tmp_path):
+    (tmp_path / "slow_to_load.py").write_text(
+        "import time\n\nend = time.thread_time() + 0.8\nwhile time.thread_time() < end:\n    pass\nready = 1\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(attempt, "SECONDS", 0.3)
+
+    def answer(a, b):
+        import slow_to_load
+
+        return slow_to_load.ready * right(a, b)
+
+    check("98.1", answer)  # the first call may have had its time when it was loaded
+    assert check("98.1", answer)
+
+
+@pytest.mark.skipif(not hasattr(attempt.signal, "setitimer"), reason="no timer on this platform")
 def test_an_endless_loop_is_waited_for_once(monkeypatch):
     monkeypatch.setattr(attempt, "SECONDS", 0.3)
 

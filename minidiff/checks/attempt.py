@@ -4,6 +4,7 @@ import contextlib
 import copy
 import inspect
 import io
+import itertools
 import random
 import signal
 import sysconfig
@@ -164,7 +165,8 @@ def quiet(paper=None):
 def _limit():
     """Raises _TooLong after SECONDS; after five times as many where it had the processor for less than half of them.
 
-    No limit on Windows and outside the main thread, which have no such signal.
+    Not in the middle of an import: half a module would stay behind for all that comes after. No limit on Windows and
+    outside the main thread, which have no such signal.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
@@ -172,7 +174,11 @@ def _limit():
 
     begun, worked = time.monotonic(), time.thread_time()
 
-    def stop(*_):
+    def stop(_, frame):
+        own = itertools.takewhile(lambda code: code is not call.__code__, _codes(frame))
+        if any(code.co_filename == "<frozen importlib._bootstrap>" for code in own):
+            signal.setitimer(signal.ITIMER_REAL, SECONDS / 5)
+            return
         waits = time.thread_time() - worked < SECONDS / 2  # it sleeps, or others have the processor
         if not waits or time.monotonic() - begun > 4.5 * SECONDS:
             raise _TooLong
@@ -185,6 +191,11 @@ def _limit():
     finally:
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, handler or signal.SIG_DFL)
+
+
+def _codes(frame):
+    """What is running, from the innermost function outwards."""
+    return (frame.f_code for frame, _ in traceback.walk_stack(frame))
 
 
 def _states():
