@@ -100,6 +100,8 @@ pixels = decode(latents / scaling_factor) -> pixels = decode(latents / scaling_f
     The dark half is folded up: -1 should become 0, and not as bright as 1.
 decode(latents / scaling_factor) -> decode(latents[:1] / scaling_factor).expand(len(latents), -1, -1, -1)
     All pictures are the first one.
+((pixels + 1) * 127.5).round() -> (((pixels + 1) / 2).round() * 255)
+    You round before you stretch to 255, so that all is black or white: bytes are rounded last.
 """
 
 RIGHT = """
