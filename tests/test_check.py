@@ -377,7 +377,7 @@ def test_changing_the_input_is_told():
 
 
 def test_an_input_that_learns_afterwards_was_changed():
-    says(lambda a, b: right(a.requires_grad_(), b), "mix changes a, which it is given: it needs gradients afterwards")
+    says(lambda a, b: right(a.requires_grad_(), b), "mix changes a, which it is given: leave its requires_grad alone")
 
 
 def test_a_view_of_the_input_is_compared_as_it_was():

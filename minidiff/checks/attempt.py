@@ -118,12 +118,12 @@ def made(answers, case, made_with, args):
 def _changed(answers, case, after):
     """Which of the arguments are others after the call, in words, or ""."""
     for i, (changed, was) in enumerate(zip(after, (*case.made_with, *case.args), strict=True)):
-        learns = isinstance(was, torch.Tensor) and changed.requires_grad and not was.requires_grad
+        learns = isinstance(was, torch.Tensor) and changed.requires_grad != was.requires_grad
         if learns or difference(changed, was, 0, why=False):
             names = parameters(answers, case)
             name = names[i] if i < len(names) else "what"
             if learns:
-                return f"changes {name}, which it is given: it needs gradients afterwards, so let a copy need them"
+                return f"changes {name}, which it is given: leave its requires_grad alone, and set that of a copy"
             better = {torch.Tensor: "make a new tensor (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"}
             inside = type(was) is list and len(was) == len(changed) and any(isinstance(x, torch.Tensor) for x in was)
             better |= {list: better[torch.Tensor] if inside else "work on a copy, list(...)"}
