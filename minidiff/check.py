@@ -189,7 +189,7 @@ def _wrong(exercise, answers, cases, got, expected, earlier):
     if wrong:
         case, attempt, right = wrong[0]
         text = _differs(exercise, attempt, right)
-        ignored = [] if got[0].stopped else without_effect(answers, exercise.reference, cases)
+        ignored = without_effect(answers, exercise.reference, cases) if kind_is_right else []
         if ignored:
             text += f"\nIt comes out the same whatever {' and '.join(ignored)} {'are' if ignored[1:] else 'is'}."
         if not exercise.properties and not got[-1].stopped.startswith("takes longer"):
