@@ -77,7 +77,7 @@ start <= i / steps and (i + 1) / steps <= end -> start <= (i - 1) / steps and i 
 start <= i / steps and (i + 1) / steps <= end -> start <= (i + 1) / steps and (i + 2) / steps <= end
     Your part comes one step early: step i begins at i / n, for it is counted from 0.
 (i + 1) / steps <= end -> i / max(1, steps - 1) <= end
-    For the end you divided by one step too few, and looked at where a step begins. It has to be over by then.
+    You divided by one step too few. With n steps, the last one begins one step before the end of the way.
 (i + 1) / steps <= end -> (i + 1) / steps <= start + end
     You take the end for a length. It is a place on the way, as the start is.
 scale if yes else 0.0 for yes in inside -> scale for yes in inside if yes

@@ -24,14 +24,17 @@ def cases(g):
         (torch.randn(shape, generator=g, dtype=dtype), *matrices(g, shape, r, dtype)) for shape, r, dtype in shapes
     ]
 
-    def change(W, r):
+    def change(W, r, low=-1.0, high=1.5):
         A, B = matrices(g, W.shape, r, W.dtype)
-        return A, B, uniform(g, 0.5, 9.0), uniform(g, -1.0, 1.5)
+        return A, B, uniform(g, 0.5, 9.0), uniform(g, low, high)
 
     return [
         *(Case("low_rank", (W, A)) for W, A, _ in drawn),
         *(Case("changed", (*each, uniform(g, 0.5, 9.0))) for each in drawn),
-        *(Case("added", (W, [change(W, whole(g, 1, 2)), change(W, whole(g, 3, 4))])) for W, _, _ in drawn),
+        *(
+            Case("added", (W, [change(W, whole(g, 1, 2), high=-0.1), change(W, whole(g, 3, 4), low=1.1)]))
+            for W, _, _ in drawn
+        ),
         Case("added", (drawn[0][0], [])),
         Case("added", (drawn[1][0], [change(drawn[1][0], 2)])),
     ]
