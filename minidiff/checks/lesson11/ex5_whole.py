@@ -90,7 +90,9 @@ def cases(g):
     for n, steps, prediction, make, channels, guidance in kinds:
         captions = [data.scene(whole(g, 0, 10**6)).caption for _ in range(n + 1)]
         T = steps * whole(g, 80, 140) + 1  # which the steps do not divide
-        seeds = (2 + torch.randperm(999, generator=g)[:n]).sort(descending=True).values.roll(n > 2).tolist()  # unsorted
+        seeds = (
+            (2 + torch.randperm(999, generator=g)[:n]).sort(descending=True).values.roll(n - 2).tolist()
+        )  # in no order
         args = parts(g, prediction, make(T), channels), captions[1:], captions[0], seeds, steps, guidance
         cases.append(Case("text_to_image", args))
     return [*cases, Case("text_to_image", cases[0].args, read=_brightness)]

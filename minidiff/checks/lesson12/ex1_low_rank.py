@@ -24,19 +24,22 @@ def cases(g):
         (torch.randn(shape, generator=g, dtype=dtype), *matrices(g, shape, r, dtype)) for shape, r, dtype in shapes
     ]
 
-    def change(W, r, low=-1.0, high=1.5):
+    def change(W, r, weight):
         A, B = matrices(g, W.shape, r, W.dtype)
-        return A, B, uniform(g, 0.5, 9.0), uniform(g, low, high)
+        return A, B, uniform(g, 0.5, 9.0), uniform(g, *weight)
 
+    less, part, more = (-1.0, -0.1), (0.2, 0.8), (1.1, 1.5)  # weights may be any numbers
+    weights = (less, more), (more, part), (part, less), (more, less)
+    several = [
+        (W, [change(W, whole(g, 1, 2), first), change(W, whole(g, 3, 4), second)])
+        for (W, _, _), (first, second) in zip(drawn, weights, strict=True)
+    ]
     return [
         *(Case("low_rank", (W, A)) for W, A, _ in drawn),
         *(Case("changed", (*each, uniform(g, 0.5, 9.0))) for each in drawn),
-        *(
-            Case("added", (W, [change(W, whole(g, 1, 2), high=-0.1), change(W, whole(g, 3, 4), low=1.1)]))
-            for W, _, _ in drawn
-        ),
+        *(Case("added", each) for each in several),
         Case("added", (drawn[0][0], [])),
-        Case("added", (drawn[1][0], [change(drawn[1][0], 2)])),
+        Case("added", (drawn[1][0], [change(drawn[1][0], 2, part)])),
     ]
 
 
