@@ -25,6 +25,7 @@ from minidiff.answers import keep, kept, report
 from minidiff.checks import exercises
 from minidiff.checks.attempt import Verdict, call, said, shown
 from minidiff.checks.compare import difference, kind_of, unlike
+from minidiff.checks.likeness import alike
 from minidiff.checks.senses import leaves_device, lost_gradient, randomness, without_effect
 
 _results, _hints_given = {}, {}
@@ -167,16 +168,12 @@ def _wrong(exercise, answers, cases, got, expected, earlier):
 
     earlier  (case, attempt) of other functions, which are right: a mistake that spoils them is not this one
     """
-    compare = unlike if exercise.properties else difference
     pairs = list(zip(cases, got, expected, strict=True))
     if unwritten := next((attempt for attempt in got if attempt.todo), None):
         return "to do", unwritten.stopped
     if all(map(_nothing, got)) and not all(map(_nothing, expected)):
         return _unfinished(cases[0], got[0])
-    wrong = []
-    for case, attempt, right in pairs:
-        if text := attempt.stopped or compare(attempt.value, right.value, exercise.atol):
-            wrong.append((case, text, " " if attempt.stopped else ": "))
+    wrong = [pair for pair in pairs if _differs(exercise, *pair[1:], why=False)]
     if wrong:
         for mistake in exercise.mistakes:
             if _is(mistake, exercise, [*zip(cases, got, strict=True), *earlier]):
@@ -190,13 +187,24 @@ def _wrong(exercise, answers, cases, got, expected, earlier):
         use = f". Use {' and '.join(ignored)}" if ignored else ""
         return "not right yet", f"{cases[0].name} {text}{use}"
     if wrong:
-        case, text, colon = wrong[0]
-        if not got[0].stopped and (ignored := without_effect(answers, exercise.reference, cases)):
+        case, attempt, right = wrong[0]
+        text = _differs(exercise, attempt, right)
+        ignored = without_effect(answers, exercise.reference, cases) if kind_is_right else []
+        if ignored:
             text += f"\nIt comes out the same whatever {' and '.join(ignored)} {'are' if ignored[1:] else 'is'}."
-        return "not right yet", f"{shown(case)}{colon}{text}"
+        if not exercise.properties and not got[-1].stopped.startswith("takes longer"):
+            text = f"{text}\n{alike(exercise, answers, cases, got, expected, ignored)}".rstrip()
+        return "not right yet", f"{shown(case)}{'' if attempt.stopped else ':'} {text}"
     if exercise.learns and (text := lost_gradient(answers, exercise.reference, cases[0], exercise.learns)):
         return "not right yet", f"{shown(cases[0])}: {text}"
     return None
+
+
+def _differs(exercise, attempt, right, why=True):
+    """How an attempt differs from the right one, or "". Of an open exercise only the kind is compared."""
+    if attempt.stopped or exercise.properties:
+        return attempt.stopped or unlike(attempt.value, right.value)
+    return difference(attempt.value, right.value, exercise.atol, why)
 
 
 def _nothing(attempt):

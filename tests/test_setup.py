@@ -1,11 +1,13 @@
 """The files that set the project up agree with each other."""
 
 import ast
+import io
 import json
 import os
 import re
 import subprocess
 import sys
+import tokenize
 import tomllib
 from pathlib import Path
 
@@ -92,6 +94,36 @@ def test_readme_maps_every_module_that_exists():
     modules = {path.name for path in (ROOT / "minidiff").glob("*.py")} - {"__init__.py"}
     listed = set(re.findall(r"\b\w+\.py\b", (ROOT / "README.md").read_text().split("## The code")[1].split("## ")[0]))
     assert modules <= listed
+
+
+def lines_of_code(source):
+    """How many lines hold code: no comment, no docstring, not blank."""
+    kinds = (ast.Module, ast.FunctionDef, ast.ClassDef)
+    documented = [node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds) and ast.get_docstring(node)]
+    lines = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.string.strip() and token.type != tokenize.COMMENT:
+            lines |= set(range(token.start[0], token.end[0] + 1))
+    for node in documented:
+        lines -= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return len(lines)
+
+
+def test_lines_of_code_are_counted():
+    assert (
+        lines_of_code('"""Two\nlines."""\n\n# a comment\nx = """\ntext"""\n\n\ndef f():\n    "It."\n    return x\n')
+        == 4
+    )
+
+
+def test_the_package_stays_small():
+    paths = {path.relative_to(ROOT / "minidiff"): path for path in (ROOT / "minidiff").rglob("*.py")}
+    lines = {path.as_posix(): lines_of_code(text.read_text(encoding="utf-8")) for path, text in paths.items()}
+    own = {path: n for path, n in lines.items() if not path.startswith("check")}
+    assert sum(own.values()) <= 7500 and max(own.values()) <= 400
+    assert max(lines[name] for name in ("adapt.py", "t5.py", "dit.py")) <= 300
+    scripts = (ROOT / "minidiff").rglob("*.js")
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in scripts) <= 1500
 
 
 def test_the_reference_has_every_module_but_the_commands_and_the_checks():

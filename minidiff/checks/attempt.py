@@ -4,6 +4,7 @@ import contextlib
 import copy
 import inspect
 import io
+import itertools
 import random
 import signal
 import sysconfig
@@ -65,7 +66,7 @@ def call(answers, case, seed=None) -> Attempt:
     try:
         with _own_randomness(seed) as attempt.states, quiet(paper), _limit():
             returned = made(answers, case, made_with, args)
-            attempt.value = _kept(case.read(returned) if case.read and returned is not None else returned)
+            attempt.value = kept(case.read(returned) if case.read and returned is not None else returned)
     except _TooLong:
         attempt.stopped = f"takes longer than {SECONDS} seconds: is there a loop that never ends?"
     except KeyboardInterrupt:
@@ -117,23 +118,28 @@ def made(answers, case, made_with, args):
 def _changed(answers, case, after):
     """Which of the arguments are others after the call, in words, or ""."""
     for i, (changed, was) in enumerate(zip(after, (*case.made_with, *case.args), strict=True)):
-        if difference(changed, was, 0, why=False):
+        learns = isinstance(was, torch.Tensor) and changed.requires_grad != was.requires_grad
+        if learns or difference(changed, was, 0, why=False):
             names = parameters(answers, case)
             name = names[i] if i < len(names) else "what"
+            if learns:
+                return f"changes {name}, which it is given: leave its requires_grad alone, and set that of a copy"
             better = {torch.Tensor: "make a new tensor (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"}
-            better |= {list: "work on a copy, list(...)", dict: "work on a copy, dict(...)"}
+            inside = type(was) is list and len(was) == len(changed) and any(isinstance(x, torch.Tensor) for x in was)
+            better |= {list: better[torch.Tensor] if inside else "work on a copy, list(...)"}
+            better |= {dict: "work on a copy, dict(...)"}
             kind = next((kind for kind in better if isinstance(was, kind)), None)
             return f"changes {name}, which it is given: {better.get(kind, 'leave it as it is')}"
     return ""
 
 
-def _kept(value):
+def kept(value):
     """A copy of a result, which later calls cannot change."""
     if isinstance(value, torch.Tensor):
         return value.detach().as_subclass(torch.Tensor).clone()
     if type(value) is dict:
-        return {key: _kept(item) for key, item in value.items()}
-    return type(value)(map(_kept, value)) if type(value) in (tuple, list) else value
+        return {key: kept(item) for key, item in value.items()}
+    return type(value)(map(kept, value)) if type(value) in (tuple, list) else value
 
 
 class CapturedOutput(io.StringIO):
@@ -159,7 +165,8 @@ def quiet(paper=None):
 def _limit():
     """Raises _TooLong after SECONDS; after five times as many where it had the processor for less than half of them.
 
-    No limit on Windows and outside the main thread, which have no such signal.
+    Not in the middle of an import: half a module would stay behind for all that comes after. No limit on Windows and
+    outside the main thread, which have no such signal.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
@@ -167,7 +174,11 @@ def _limit():
 
     begun, worked = time.monotonic(), time.thread_time()
 
-    def stop(*_):
+    def stop(_, frame):
+        own = itertools.takewhile(lambda code: code is not call.__code__, _codes(frame))
+        if any(code.co_filename == "<frozen importlib._bootstrap>" for code in own):
+            signal.setitimer(signal.ITIMER_REAL, SECONDS / 5)
+            return
         waits = time.thread_time() - worked < SECONDS / 2  # it sleeps, or others have the processor
         if not waits or time.monotonic() - begun > 4.5 * SECONDS:
             raise _TooLong
@@ -180,6 +191,11 @@ def _limit():
     finally:
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, handler or signal.SIG_DFL)
+
+
+def _codes(frame):
+    """What is running, from the innermost function outwards."""
+    return (frame.f_code for frame, _ in traceback.walk_stack(frame))
 
 
 def _states():

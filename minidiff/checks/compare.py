@@ -1,7 +1,6 @@
 """How a result differs from the expected one, in words for a reader."""
 
 import inspect
-import itertools
 import math
 import textwrap
 from numbers import Integral, Real
@@ -9,7 +8,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 
-RTOL = 1e-5
+from minidiff.checks.changes import RTOL, changes, number, place, shapes
 
 
 class Printed(dict):
@@ -23,16 +22,14 @@ class Printed(dict):
 
 def difference(got, expected, atol: float, why: bool = True) -> str:
     """How `got` differs from `expected`, or "". Exactly, if atol is 0. Only that it does, and faster, without `why`."""
-    if text := unlike(got, expected):
+    if text := unlike(got, expected, why):
         return text
     if isinstance(expected, torch.nn.Module):
         return difference(dict(got.state_dict()), dict(expected.state_dict()), atol, why)
     if isinstance(expected, Printed):
         return _printed(got, expected, atol)
     if isinstance(expected, (tuple, list, dict)):
-        items = expected.items() if isinstance(expected, dict) else enumerate(expected)
-        texts = ((i, difference(got[i], e, atol, why)) for i, e in items)
-        return next((f"item {i!r}: {text}" for i, text in texts if text), "")
+        return _items(got, expected, atol, why)
     if isinstance(expected, Real) and not isinstance(expected, bool):
         same = math.isclose(got, expected, rel_tol=RTOL if atol else 0, abs_tol=atol)
         same = same or (math.isnan(got) and math.isnan(expected))
@@ -45,10 +42,30 @@ def difference(got, expected, atol: float, why: bool = True) -> str:
     if atol and expected.dtype != torch.float64:
         atol = max(atol, 1e-5)
     rtol = 1e-9 if expected.dtype == torch.float64 else RTOL
+    if not why and expected.numel() and not expected.is_complex():  # most differ in the first entry already
+        a, b = got.flatten()[0].item(), expected.flatten()[0].item()
+        if abs(a - b) > atol + (rtol if atol else 0) * abs(b):
+            return "they differ"
     return _entries(got.double().cpu(), expected.double().cpu(), atol, rtol, why)
 
 
-def unlike(got, expected, atol=None) -> str:
+def _items(got, expected, atol, why):
+    """How two lists or two dicts differ: by what is true of a whole list of floats, else by the first item."""
+    items = expected.items() if isinstance(expected, dict) else enumerate(expected)
+    texts = ((i, difference(got[i], item, atol, why)) for i, item in items)
+    i, text = next(((i, text) for i, text in texts if text), (None, ""))
+    if not text or not why:
+        return text
+    if len(expected) > 2 and all(type(each) is float for each in (*got, *expected)):
+        numbers = torch.tensor([list(got), list(expected)], dtype=torch.float64)
+        for said, changed in changes(*numbers):
+            if torch.allclose(numbers[0], changed, RTOL, atol):
+                return said
+    after = ", the first that differs" if i and isinstance(expected, (tuple, list)) else ""
+    return f"item {i!r}{after}: {text}"
+
+
+def unlike(got, expected, why: bool = True) -> str:
     """How `got` differs from `expected` in kind, dtype, device or shape, or ""."""
     if expected is None or got is None:
         return "" if got is expected else f"got {brief(got)}, expected {brief(expected)}"
@@ -61,24 +78,43 @@ def unlike(got, expected, atol=None) -> str:
         if got.dtype != expected.dtype:
             advice = "give dtype= where it begins, or use .to(...)"
             if got.is_floating_point() != expected.is_floating_point():
-                wanted = "numbers with a fraction" if expected.is_floating_point() else "whole numbers, such as indices"
-                advice = "these are yes or no" if expected.dtype == torch.bool else f"these are {wanted}"
+                wanted = "floats" if expected.is_floating_point() else "whole numbers, such as indices,"
+                advice = "these are yes or no" if expected.dtype == torch.bool else f"{wanted} are asked for"
             return f"got dtype {got.dtype}, expected {expected.dtype}: {advice}"
         if got.device != expected.device:
             return f"got a tensor on {got.device}, expected {expected.device}, where the input is"
         if got.shape != expected.shape:
             text = f"got shape {tuple(got.shape)}, expected {tuple(expected.shape)}"
-            return text + (", with the same number of entries" if got.numel() == expected.numel() else "")
+            return text + shapes(got, expected) * why
         return ""
     for kind, name, convert in ((bool, "a bool", bool), (Integral, "a whole number", int), (Real, "a float", float)):
         if isinstance(expected, kind):
             right = isinstance(got, kind) and (kind is bool or not isinstance(got, bool))
             return "" if right else f"got {kind_of(got)}, expected {name}: end with {convert.__name__}(...)"
     if isinstance(expected, (tuple, list)) and isinstance(got, (tuple, list)):
-        return "" if len(got) == len(expected) else f"got {len(got)} items, expected {len(expected)}"
+        return "" if len(got) == len(expected) else _lengths(got, expected, why)
     if isinstance(expected, dict) and isinstance(got, dict):
-        return "" if got.keys() == expected.keys() else f"got the keys {list(got)}, expected {list(expected)}"
+        if got.keys() == expected.keys():
+            return ""
+        missing, more = [key for key in expected if key not in got], [key for key in got if key not in expected]
+        texts = [
+            ", ".join(map(repr, keys[:3])) + ", ..." * (len(keys) > 3) + f" {word}"
+            for keys, word in ((missing, "missing"), (more, "too many"))
+            if keys
+        ]
+        return f"got {len(got)} keys, expected {len(expected)}: {'; '.join(texts)}"
     return "" if isinstance(got, type(expected)) else f"got {kind_of(got)}, expected {kind_of(expected)}"
+
+
+def _lengths(got, expected, why):
+    """How two lists of other lengths differ, and which one is missing or too many if the others are right."""
+    text = f"got {len(got)} items, expected {len(expected)}"
+    long, short = (got, expected) if len(got) > len(expected) else (expected, got)
+    if why and len(long) - len(short) == 1:
+        for i in range(len(long)):
+            if not difference([*long[:i], *long[i + 1 :]], list(short), 1e-9, why=False):
+                return f"{text}: item {i} is {'too many' if long is got else 'missing'}, the others are right"
+    return text
 
 
 def _entries(got, expected, atol, rtol, why):
@@ -92,52 +128,32 @@ def _entries(got, expected, atol, rtol, why):
         return "they differ" if bad.any() else ""
     odd = ~got.isfinite() & expected.isfinite()
     if odd.any():
-        return f"{int(odd.sum())} of {got.numel()} entries are nan or infinite, the first {_at(odd)}"
+        rest = "" if odd.all() or (bad & ~odd).any() else "; the others are right"
+        return f"{int(odd.sum())} of {got.numel()} entries are nan or infinite, the first {_at(odd)}{rest}"
+    if rtol < RTOL and torch.allclose(got, expected, 1e-6, 1e-7):
+        return "right to some seven digits only: is a step of it done in float32, or is a small number added?"
     if got.numel() > 1:  # what is true of every entry says more than the first one
-        for text, b in _changes(got, expected):
+        for text, b in changes(got, expected):
             if b.shape == got.shape and close(got, b).all():
                 return text
     values = _both(got[bad][0], expected[bad][0])
-    return f"{int(bad.sum())} of {got.numel()} entries differ, the first {_at(bad)}: {values}" if got.ndim else values
-
-
-def _changes(got, expected):
-    """Pairs of a sentence and what would come out if it were true."""
-    factor, shift = (got * expected).sum() / (expected * expected).sum(), (got - expected).mean()
-    yield "every entry is 0", 0 * expected
-    yield f"every entry is {_number(got.flatten()[0])}", got.flatten()[0].expand(got.shape)
-    yield "every entry has the wrong sign", -expected
-    yield f"every entry is {_number(factor)} times what it should be", factor * expected
-    yield f"every entry is too {'large' if shift > 0 else 'small'} by {_number(abs(shift))}", expected + shift
-    yield "every entry is 1 minus what it should be", 1 - expected
-    yield "every entry is 1 divided by what it should be", 1 / expected
-    yield "every entry is the square of what it should be", expected * expected
-    yield "every entry is the root of what it should be", expected.clamp(min=0).sqrt()
-    for axis, size in enumerate(expected.shape):
-        where = f" along axis {axis} (0 is the first)" if expected.ndim > 1 else ""
-        yield f"the entries are right, but in reverse order{where}", expected.flip(axis)
-        for by in {1, -1, size // 2}:
-            after = f"{abs(by)} place{'s' * (abs(by) > 1)} too {'late' if by > 0 else 'early'}{where}"
-            yield f"the entries are right, but stand {after}, the last ones at the other end", expected.roll(by, axis)
-    for i, j in itertools.combinations(range(expected.ndim), 2):
-        yield f"the entries are right, but axes {i} and {j} are exchanged (0 is the first)", expected.transpose(i, j)
-    if sorted(got.flatten().tolist()) == sorted(expected.flatten().tolist()):
-        yield "the right numbers, but in another order", got
-
-
-def _number(x):
-    """A number in so many digits that it does not look like 0 or 1 unless it is."""
-    x = float(x)
-    return next(text for digits in (4, 6, 9, 17) if float(text := f"{x:.{digits}g}") not in (0, 1) or float(text) == x)
+    if not got.ndim:
+        return values
+    most = (got - expected).abs()[bad].max().item()
+    near = f", none by more than {most:.1g}" if most < 0.01 * expected.abs().max() else ""
+    return f"{int(bad.sum())} of {got.numel()} entries differ{place(bad)}{near}, the first {_at(bad)}: {values}"
 
 
 def _both(got, expected):
     """Two numbers that differ, in so many digits that one sees it; whole ones in all."""
     if isinstance(got, Integral) and isinstance(expected, Integral):
         by = f": too {'large' if got > expected else 'small'} by {abs(got - expected)}"
+        if got and expected and min(got % expected, expected % got) == 0 and got * expected > 0:
+            more, n = got > expected, max(got, expected) // min(got, expected)
+            by = f": {f'{n} times as much' if more else f'one part in {n}'}"
         return f"got {got}, expected {expected}" + by * (max(abs(got), abs(expected)) >= 1000)
     digits = 4 if f"{got:.4g}" != f"{expected:.4g}" else 12
-    return "got {}, expected {}".format(*(_number(x) if digits == 4 else f"{x:.12g}" for x in (got, expected)))
+    return "got {}, expected {}".format(*(number(x) if digits == 4 else f"{x:.12g}" for x in (got, expected)))
 
 
 def _printed(got, expected, atol):
@@ -148,13 +164,12 @@ def _printed(got, expected, atol):
             if found == numbers:
                 continue
             return f"there is no line with {words!r}" + " and numbers" * bool(numbers)
-        for i, number in enumerate(numbers):
+        for i, wanted in enumerate(numbers):
             if i >= len(found):
                 break
-            if abs(found[i] - number) > max(atol, expected.within.get(words, 0)) and str(found[i]) != str(
-                float(number)
-            ):
-                return f"number {i + 1} in the line with {words!r}: got {found[i]:.10g}, expected {number:.6g}"
+            near = abs(found[i] - wanted) <= max(atol, expected.within.get(words, 0))
+            if not near and str(found[i]) != str(float(wanted)):
+                return f"number {i + 1} in the line with {words!r}: got {found[i]:.10g}, expected {wanted:.6g}"
         if len(found) != len(numbers):
             return f"the line with {words!r} has {len(found)} numbers, expected {len(numbers)}"
     return ""

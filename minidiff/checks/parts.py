@@ -53,12 +53,12 @@ def table(*lines):
     return read
 
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?|\bnan\b|-?\binf\b")
+_NUMBER = re.compile(r"(?:(?<![\w.])|(?<=(?<!\w)x))-?\d+(?:\.\d+)?(?:e[-+]?\d+)?|\bnan\b|-?\binf\b")
 
 
 def _best(rows, words, numbers, tolerance):
     """Of the lines with these words the numbers of the first that has the wanted ones, else of the first with most."""
-    found = [found for line, found in rows if re.search(rf"(?<![\w.]){re.escape(words)}(?![\w.])", line)]
+    found = [found for line, found in rows if re.search(rf"(?<![\w.]){re.escape(words)}(?!\w|\.\d)", line)]
     for row in found:
         rest = iter(row)
         if all(any(_near(f, n, tolerance) for f in rest) for n in numbers):

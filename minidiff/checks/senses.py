@@ -30,7 +30,7 @@ def _with(case, change):
 # ------------------------------------------------------------------------------------------ arguments without effect
 
 
-def _altered(value, by=1):
+def altered(value, by=1):
     """Another value of the same kind, whole numbers larger by `by`; None where it is not plain how."""
     if isinstance(value, torch.Tensor) and value.dtype == torch.bool:
         return ~value
@@ -43,8 +43,8 @@ def _altered(value, by=1):
         return 0.7 * value + 0.01
     if type(value) is int:
         return value + by
-    if type(value) in (list, tuple) and value and all(_altered(item) is not None for item in value):
-        return type(value)(_altered(item, by) for item in value)
+    if type(value) in (list, tuple) and value and all(altered(item) is not None for item in value):
+        return type(value)(altered(item, by) for item in value)
     return None
 
 
@@ -72,11 +72,11 @@ def _differs(answers, case, i):
     """Whether another value of the i-th argument makes a difference; not if there is no other, or if that cannot be."""
     n = len(case.made_with)
     values = [*case.made_with, *case.args]
-    if i >= len(values) or _altered(values[i]) is None:  # a case may leave an argument to its default
+    if i >= len(values) or altered(values[i]) is None:  # a case may leave an argument to its default
         return False
     before, was = call(answers, case, seed=0), values[i]
     for by in (1, 2) if type(was) in (int, list, tuple) else (1,):  # what halves a number takes 8 and 9 for the same
-        values[i] = _altered(was, by)
+        values[i] = altered(was, by)
         other = replace(case, made_with=tuple(values[:n]), args=tuple(values[n:]))
         after = call(answers, other, seed=0)
         if after.stopped or before.stopped or difference(after.value, before.value, 0, why=False):

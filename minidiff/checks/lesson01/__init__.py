@@ -20,6 +20,22 @@ DECIBELS = {
     "10 * torch.log10({a})": "Only the signal counts in your ratio: nothing is divided by the power of the noise.",
     "10 * torch.log10(1 / (1 - {a}))": "You divided all the power, which is 1, by that of the noise: only the signal belongs on top.",
     "{a} / (1 - {a})": "That is the ratio itself; decibels are ten times its logarithm.",
+    "10 * torch.log10({a}) / (1 - {a})": "You take the logarithm of alpha-bar before you divide: the ratio comes first.",
+    "10 * torch.log10({a}) / torch.log10(1 - {a})": "You divide two logarithms: the logarithm of a ratio is their "
+    "difference, or that of the quotient.",
+    "10 * (torch.log10({a}) + torch.log10(1 - {a}))": "You add the two logarithms, which is that of a product: a ratio "
+    "is asked for.",
+    "10 * (torch.log10({a}) + torch.log10(1 + {a}))": "Neither is there a ratio, nor is one plus alpha-bar the noise: "
+    "it is what is missing from alpha-bar to 1.",
+    "10 * torch.log10({a} / (1 + {a}))": "One plus alpha-bar is not the noise: signal and noise together have power 1.",
+    "(10 * torch.log10({a} / (1 - {a}))).abs()": "Your decibels are never negative: where there is more noise than "
+    "signal they lie below 0.",
+    "(10 * torch.log10({a} / (1 - {a}))).clamp(min=0)": "Your decibels stop at 0: where there is more noise than signal "
+    "they lie below it.",
+    "10 * torch.log10({a}**2 / (1 - {a}**2))": "You squared alpha-bar, as if it were an amplitude: it is a power "
+    "already.",
+    "10 * torch.log10({a}**2 / (1 - {a}) ** 2)": "Your decibels are twice too large: alpha-bar is a power already. A "
+    "factor of 20, or a square, belongs to a ratio of amplitudes.",
     "0 * {a}": "You gave 0 dB everywhere, as if signal and noise were always equal.",
 }
 

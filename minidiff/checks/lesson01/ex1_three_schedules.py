@@ -111,6 +111,33 @@ alpha_bars := lambda betas: (1 - betas).prod().expand(len(betas) + 1)
     alpha_bars gives square roots, which is what x_0 is multiplied by later. Here alpha-bar itself is asked for.
 alpha_bars := lambda betas: torch.cat([betas[:1] * 0, 1 - (1 - betas).cumprod(0)])
     alpha_bars gives how much noise there is; alpha-bar says how much of the picture is left.
+(1 - betas).cumprod(0) -> (-betas.cumsum(0)).exp()
+    alpha_bars takes e to the minus sum of the betas. That is close where betas are small; the product itself is asked
+    for.
+(1 - betas).cumprod(0) -> (1 - betas.float()).cumprod(0).double()
+    alpha_bars is rounded to float32 on the way: all of it should be float64.
+scaled_linear_betas := lambda T, start, end: start * (end / start) ** torch.linspace(0, 1, T, dtype=torch.float64)
+    scaled_linear_betas grows by a factor from one to the next; it is the differences of the roots that are alike.
+scaled_linear_betas := lambda T, start, end: linear_betas(T, start**2, end**2).sqrt()
+    scaled_linear_betas has squares and roots the wrong way round: roots of the two ends first, squares at last.
+torch.linspace(start, end, T, dtype=torch.float64) -> torch.linspace(1000 / T * start, 1000 / T * end, T, dtype=torch.float64)
+    linear_betas makes its ends larger where T is small, as some programs do. Here they are as given.
+torch.linspace(start**0.5, end**0.5, T, dtype=torch.float64) ** 2 -> 1000 / T * torch.linspace(start**0.5, end**0.5, T, dtype=torch.float64) ** 2
+    scaled_linear_betas makes its ends larger where T is small, as some programs do. Here they are as given.
+t = torch.arange(T + 1, dtype=torch.float64) -> t = torch.arange(T + 1, dtype=torch.float64) + 0.5
+    cosine_betas reads its curve half a step late: t begins at 0.
+t = torch.arange(T + 1, dtype=torch.float64) -> t = torch.arange(T + 1, dtype=torch.float64) + 1
+    cosine_betas reads its curve a step late: t begins at 0.
+t = torch.arange(T + 1, dtype=torch.float64) -> t = torch.arange(T + 1) && .clamp(max=0.999) -> .clamp(max=0.999).double()
+    cosine_betas is rounded to float32 before it becomes float64: give dtype= to the times.
+return (1 - f[1:] / f[:-1]).clamp(max=0.999) -> return 1 - f[1:] / f[0]
+    cosine_betas gives all the noise so far, one minus alpha-bar; a beta is what is lost from one step to the next.
+* torch.pi / 2 -> * 3.14 / 2
+    In cosine_betas pi is rounded: torch and math have it with all its digits.
+* torch.pi / 2 -> * 3.1416 / 2
+    In cosine_betas pi is rounded: torch and math have it with all its digits.
+* torch.pi / 2 -> * 3.14159 / 2
+    In cosine_betas pi is rounded: torch and math have it with all its digits.
 """
 
 RIGHT = """

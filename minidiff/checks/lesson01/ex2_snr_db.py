@@ -38,6 +38,7 @@ _ENDS = (
 )
 _CUT = "Your decibels stop at a limit: very clean and very noisy alpha-bars have a ratio, too."
 _GUARD = "The small number that you add where you divide changes the ratio of clean pictures: it should be far smaller."
+_ROUND = "You round your decibels: give all the digits that come out."
 _RATIO = "alpha_bar / (1 - alpha_bar)"
 MISTAKES = "\n".join(
     [
@@ -47,6 +48,9 @@ MISTAKES = "\n".join(
         f"{_LOG} -> {_LOG}.nan_to_num(posinf=0.0, neginf=0.0)\n    {_ENDS}",
         f"{_LOG} -> {_LOG}.nan_to_num(posinf=0.0)\n    {_ENDS}",
         *(f"{_RATIO} -> alpha_bar / (1 - alpha_bar + 1e-{n})\n    {_GUARD}" for n in (3, 4, 5, 6, 8)),
+        *(f"{_LOG} -> ({_LOG}).round(decimals={n})\n    {_ROUND}" for n in range(4)),
+        "snr_db := lambda a: snr_db(a.float()).to(a)\n    You calculate in float32: alpha-bar is float64, and very clean "
+        "pictures need all its digits.",
     ]
 )
 

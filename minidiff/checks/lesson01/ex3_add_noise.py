@@ -7,14 +7,23 @@ from minidiff.checks.parts import random_alpha_bars
 
 
 def cases(g):
-    """Of each two pictures at the ends of time; of the width of the batch, so that a wrong axis raises no error."""
+    """Pictures at the ends of time, and between; as wide as the batch is long, so that a wrong axis raises no error.
 
-    def case(dtype, *shape):
+    No picture is the earliest or the latest of its batch in every case, and not every batch has one at the end of time.
+    """
+
+    def case(dtype, shape, *ends):
         x0, eps = torch.randn(2, *shape, generator=g, dtype=dtype)
-        t = torch.cat([torch.tensor([20, 0]), torch.randint(1, 20, shape[:1], generator=g)])[: shape[0]]
+        between = 1 + torch.randperm(19, generator=g)[: shape[0] - len(ends)]
+        t = torch.cat([between[:1], torch.tensor(ends), between[1:]])
         return Case("add_noise", (x0, eps, t, random_alpha_bars(g, 20)))
 
-    return [case(torch.float32, 4, 3, 2, 4), case(torch.float64, 3, 2, 5, 3), case(torch.float32, 3, 6, 3)]
+    shapes = (4, 3, 2, 4), (3, 2, 5, 3), (3, 6, 3)
+    return [
+        case(torch.float32, shapes[0], 20, 0),
+        case(torch.float64, shapes[1], 0),
+        case(torch.float32, shapes[2], 20),
+    ]
 
 
 HINTS = """
@@ -75,6 +84,42 @@ alpha_bar[t].reshape(-1, *[1] * (x0.ndim - 1)).to(x0) -> alpha_bar[t].item()
     Your levels fit pictures of one number of dimensions only: x0 may have fewer or more.
 .reshape(-1, *[1] * (x0.ndim - 1)) -> .reshape(-1, 1, 1)
     Your levels fit pictures of one number of dimensions only: x0 may have fewer or more.
+.reshape(-1, *[1] * (x0.ndim - 1)) -> [:, None]
+    Your levels fit pictures of one number of dimensions only: x0 may have fewer or more.
+alpha_bar[t] -> alpha_bar[t.max()]
+    All pictures got the noise of the latest time in the batch: each has its own t.
+alpha_bar[t] -> alpha_bar[t.min()]
+    All pictures got the noise of the earliest time in the batch: each has its own t.
+alpha_bar[t] -> alpha_bar[t[-1]]
+    Every picture got the noise of the last one: each has its own t.
+alpha_bar[t] -> alpha_bar[t * (len(alpha_bar) - 1) // t.max()]
+    You stretch the times of the batch over the whole schedule: t is the index as it is.
+alpha_bar[t] -> alpha_bar.flip(0)[t]
+    You read the schedule from its end: its first entry, at t = 0, is the clean one.
+alpha_bar[t] -> alpha_bar.sqrt()[t]
+    You take a square root too many: alpha-bar is the power itself, not an amplitude.
+(1 - a).sqrt() * eps -> (1 - a.sqrt()).sqrt() * eps
+    The signal is right; under the root of the noise stands one minus alpha-bar itself, not minus its root.
+a.sqrt() * x0 + (1 - a).sqrt() * eps -> a * x0 + (1 - a**2).sqrt() * eps
+    You took alpha-bar for an amplitude, the noise's power for one minus its square: alpha-bar is a power already.
+(1 - a).sqrt() * eps -> (1 - a**2).sqrt() * eps
+    The signal is right; under the root of the noise alpha-bar is squared, but it is a power already.
+a.sqrt() * x0 -> a[:1].sqrt() * x0
+    The noise is right, but every picture fades as the first one does: each has its own level.
+(1 - a).sqrt() * eps -> (1 - a[:1]).sqrt() * eps
+    The signal is right, but every picture has the noise of the first one: each has its own level.
+(1 - a).sqrt() * eps -> (1 - a).sqrt() * ((eps - eps.mean()) / eps.std())
+    You shift and stretch eps to mean 0 and variance 1 first: it is random, and taken as it comes.
+a.sqrt() * x0 + (1 - a).sqrt() * eps -> (a.sqrt() * x0 + (1 - a).sqrt() * eps).clamp(-1, 1)
+    You limit x_t to the values of pictures: noise may lie outside, and stays as it is.
+return a.sqrt() * x0 -> return a.sqrt() * x0.clamp(-1, 1)
+    You limit x_0 to the values of pictures: it is taken as it comes.
+.to(x0) -> .float()
+    Your levels are rounded to float32: where the pictures are float64, the levels should be, too.
+a.sqrt() * x0 + (1 - a).sqrt() * eps -> a.sqrt().float() * x0 + (1 - a).sqrt().float() * eps
+    Your levels are rounded to float32: where the pictures are float64, the levels should be, too.
+add_noise := lambda x0, eps, t, a: add_noise(x0.float(), eps.float(), t, a).to(x0)
+    You calculate in float32: where the pictures are float64, all the rest should be, too.
 """
 
 RIGHT = """

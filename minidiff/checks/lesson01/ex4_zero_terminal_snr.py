@@ -23,6 +23,9 @@ alpha-bar over the one before it.
 _BETAS = (
     "You bent the betas themselves. It is the curve of the square roots of alpha-bar that is shifted and stretched."
 )
+_SINGLE = (
+    "You bent the roots of what single steps keep. The curve is that of alpha-bar, the product of all the steps so far."
+)
 MISTAKES = rf"""
 zero_terminal_snr := lambda betas: torch.cat([betas[:-1], torch.ones(1, dtype=betas.dtype)])
     You made the last step take everything, and left the others: then all the missing noise comes in one jump.
@@ -64,6 +67,18 @@ zero_terminal_snr := lambda betas: betas.clone()
     You gave the betas back as they came: the last alpha-bar is still above 0.
 zero_terminal_snr := lambda betas: 0 * betas
     You gave zeros: without any beta there is no noise, and the end is clean instead of all noise.
+(root - root[-1]) * root[0] / (root[0] - root[-1]) -> (root - root[-1]) * (root[0] - root[-1]) / root[0]
+    The factor that stretches the curve is upside down: it should enlarge, so that the first value is as before.
+(root - root[-1]) * root[0] / (root[0] - root[-1]) -> root * root[0] / (root[0] - root[-1]) - root[-1]
+    You stretch first and subtract then, so neither end is right: subtract first.
+(root - root[-1]) * root[0] / (root[0] - root[-1]) -> root - root[-1] * root[0] / (root[0] - root[-1])
+    Only the number that you subtract is stretched: put the difference in parentheses, all of it is to be stretched.
+(1 - betas).cumprod(0).sqrt() -> (1 - betas).sqrt()
+    {_SINGLE}
+zero_terminal_snr := _single_steps
+    {_SINGLE}
+torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]]) -> alpha_bar / alpha_bar.roll(1)
+    Your first step divides by the last alpha-bar, which is 0: before the first one stands the clean 1.
 """
 
 RIGHT = """
@@ -83,6 +98,11 @@ root - root[-1] -> root[-1] - root
 root[0] - root[-1] -> root[-1] - root[0]
     the sign goes away in the square
 """
+
+
+def _single_steps(betas):
+    root = (1 - betas).sqrt()
+    return 1 - ((root - root[-1]) * root[0] / (root[0] - root[-1])) ** 2
 
 
 def _first_lost(betas):

@@ -14,12 +14,13 @@ def _comparison(T):
     """Reads what `compare` prints for T steps, against the solution's own numbers, and what stands under the table."""
     theirs = Solution.of("1.5").answers["ScheduleComparator"]()
     linear, cosine = theirs.linear_schedule(T), theirs.cosine_schedule(T)
-    rows, by_kind = [], []
+    rows, by_kind, powers = [], [], []
     for t in (0, 100, 250, 500, 750, 900, 999):
         a, b, c, d = (n.item() for x in (linear, cosine) for n in (x[t], theirs.signal_to_noise_ratio(x[t])))
         last = [] if t == T - 1 else [d]  # which comes from a limited beta, or not: both are right
         rows.append((str(t), [t, a, b, c, *last], 0.051))
         by_kind.append((str(t), [t, a, c, b, *last], 0.051))  # both alpha-bars first, then both ratios
+        powers.append((str(t), [t, a, c], 0.0051))
     crossings = map(theirs.find_zero_crossing, (linear, cosine))
     wanted, other = {row[0]: row[1] for row in rows}, {row[0]: row[1] for row in by_kind}
 
@@ -27,7 +28,11 @@ def _comparison(T):
         found = table(*rows)(text)
         if table(*by_kind)(text) == other:
             found.update(wanted)
-        return {"the table": found, "below the table": _below(text, *crossings)}
+        return {
+            "the table": found,
+            "its alpha-bars": table(*powers)(text),
+            "below the table": _below(text, *crossings),
+        }
 
     return read
 
@@ -182,6 +187,20 @@ print(f"0 dB at t = {{first}} and {{second}}: the cosine schedule keeps the sign
     compare prints the rows of the table, but under it belong both crossings and how many steps lie between them.
 : the cosine schedule keeps the signal {{second - first}} steps longer ->
     compare prints both crossings, but not how many steps longer the cosine schedule keeps the signal.
+ScheduleComparator.find_zero_crossing := lambda self, a: int((a > 0.5).nonzero()[-1])
+    find_zero_crossing gives the last index where the signal is still stronger; the next one is asked for.
+return int(below[0]) if len(below) else -> return max(1, int(below[0])) if len(below) else
+    find_zero_crossing never gives 0, but there may be more noise than signal from the first index on.
+ScheduleComparator.find_zero_crossing := lambda self, a: next((i for i in range(1, len(a)) if a[i - 1] > 0.5 >= a[i]), len(a) - 1)
+    find_zero_crossing looks for a change, and finds none where all is noise from the first index on: there it is 0.
+self.signal_to_noise_ratio(a[t]):7.1f -> self.signal_to_noise_ratio(a[t]):7.0f
+    The table of compare has whole decibels: give one digit after the point at least.
+{{a[t]:.4f}} -> {{a[t]:.1f}}
+    The table of compare has one digit of alpha-bar: give two after the point at least.
+{{a[t]:.4f}} -> {{1 - a[t]:.4f}}
+    The table of compare has one minus alpha-bar, the noise: the part of the signal is asked for.
+(f"{{a[t]:.4f}} {{self.signal_to_noise_ratio(a[t]):7.1f}} dB" -> (f"{{a[min(t + 1, T - 1)]:.4f}} {{self.signal_to_noise_ratio(a[min(t + 1, T - 1)]):7.1f}} dB"
+    Every row of compare's table is one step late: here t is the index.
 """
 
 RIGHT = """

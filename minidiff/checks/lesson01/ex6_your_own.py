@@ -17,6 +17,20 @@ def _each(test):
     return lambda results: all(test(a) for _, a in results)
 
 
+def _where(test):
+    """Says for which T a property fails, if it does not for all."""
+
+    def said(results):
+        lengths = [str(case.args[0]) for case, a in results if not test(a)]
+        return f"So it is with T = {' and '.join(lengths)}." if len(lengths) < len(results) else ""
+
+    return said
+
+
+def _property(sentence, test):
+    return sentence, _each(test), _where(test)
+
+
 def _in_use(a):
     """The share of times t = 1 ... T at which the SNR lies between -20 and 20 dB."""
     return ((a[1:] > 1 / 101) & (a[1:] < 100 / 101)).double().mean()
@@ -35,7 +49,7 @@ def _known(a):
 
 CLEAN = "alpha-bar does not begin at 1: at t = 0 the data is clean."
 RANGE = "Some alpha-bars lie outside 0 to 1, but they are shares of a variance."
-FALLS = "alpha-bar does not fall at every step: noise that was added does not go away again."
+FALLS = "alpha-bar does not fall at every step: each adds some noise, and what was added does not go away again."
 NOISE = "Your schedule stops too early: at the end less than 0.0001 of the picture's power should be left."
 JUMP = "More than a tenth of the signal goes in a single step: no network can bridge that. Spread it out."
 USE = (
@@ -45,12 +59,12 @@ USE = (
 OWN = "That is one of the schedules you know already. Invent one."
 
 PROPERTIES = [
-    (CLEAN, _each(lambda a: abs(a[0] - 1) < 1e-9)),
-    (RANGE, _each(lambda a: ((a >= 0) & (a <= 1)).all())),
-    (FALLS, _each(lambda a: (a.diff() < 0).all())),
-    (NOISE, _each(lambda a: a[-1] < 1e-4)),
-    (JUMP, _each(lambda a: -a.diff().min() < 0.1)),
-    (USE, _each(lambda a: _in_use(a) > 0.7)),
+    _property(CLEAN, lambda a: abs(a[0] - 1) < 1e-9),
+    _property(RANGE, lambda a: ((a >= 0) & (a <= 1)).all()),
+    _property(FALLS, lambda a: (a.diff() < 0).all()),
+    _property(NOISE, lambda a: a[-1] < 1e-4),
+    _property(JUMP, lambda a: -a.diff().min() < 0.1),
+    _property(USE, lambda a: _in_use(a) > 0.7),
     (OWN, lambda results: not any(_known(a) for _, a in results)),
 ]
 

@@ -79,6 +79,18 @@ dim=-1) -> dim=-1).mT
     Each column of yours is one sample. A batch comes first: one row a sample.
 return torch -> return 0 * torch
     You gave zeros: then the network cannot know what time it is.
+angles = t.float()[:, None] * w -> angles = t.float()[:, None] * w % 1
+    You keep only what the angles have after the point. A full turn is two pi, and cosine and sine need no help with it.
+angles = -> angles = torch.pi / 180 *
+    You turn the angles as if they were degrees: they are radians as they come.
+w = 10000 ** (-torch.arange(half) / half) -> w = 10000 ** (-torch.arange(dim) / dim) && [angles.cos(), angles.sin()] -> [angles[:, ::2].cos(), angles[:, 1::2].sin()]
+    Your sines have other frequencies than your cosines: each clock hand is told by both.
+t.float()[:, None] -> t.round().float()[:, None]
+    You round t to whole numbers; it may have a fraction.
+return torch -> return dim**0.5 * torch
+    You multiply by the root of dim, as transformers do with words. Cosines and sines are taken as they are.
+return torch -> return (2 / dim) ** 0.5 * torch
+    You make each row have length 1. Cosines and sines are taken as they are.
 """
 
 RIGHT = """

@@ -83,6 +83,8 @@ _SKIP = "return h + (x if block.conv_shortcut is None else block.conv_shortcut(x
 _TIME = "The numbers of the time do not line up with the picture: there is one a sample and channel, the same for all pixels."
 _SHORT = "Where the channels change, the input does not fit to what comes out: it goes through conv_shortcut there."
 _STATE = "You enlarge to the size that the state has already: it is the next skip that tells the size."
+_JOINED = "Your state and skip are joined along another axis than that of the channels."
+_OWN = "You enlarge by yourself. The block's own upsample has weights, too: call that one, with the size."
 MISTAKES = f"""
 {_SKIP} -> return h
     Your block gives only what the two convolutions made: its input is not added at the end.
@@ -159,7 +161,7 @@ for resnet in block.resnets: -> if block.upsample is not None:\\n            x =
 skips.pop()], dim=1), temb) -> skips.pop()], dim=1), temb)\\n            if resnet is block.resnets[0] and block.upsample is not None:\\n                x = block.upsample(x, size=skips[-1].shape[-2:]) && \\n        if block.upsample is not None:\\n            x = block.upsample(x, size=skips[-1].shape[-2:])\\n    return x -> \\n    return x
     You enlarge between the ResNet blocks of one level: all of them work first, then the level is left.
 size=skips[-1].shape[-2:] -> size=skips[-1].shape[:1:-1]
-    You give the size as width and height: the height comes first.
+    Where the height belongs you give the width: the size is the height first, then the width.
 for resnet in block.resnets: -> for resnet in block.resnets[:2]:
     Your way up calls two ResNet blocks a level: a level may have more, go through all of them.
 size=skips[-1].shape[-2:] -> size=x.shape[-2:]
@@ -174,7 +176,63 @@ for block in blocks: -> for block in blocks[:1]:
     Your way up ends after the first block: go through all of them.
 for block in blocks: -> for block in reversed(blocks):
     You go through the blocks from the last to the first: the lowest stands first in the list.
+h = h + block.time_emb_proj(F.silu(temb))[:, :, None, None] -> h = h * (1 + block.time_emb_proj(F.silu(temb))[:, :, None, None])
+    You multiply by one plus the time's numbers, as some networks do; here they are added.
+{_SKIP} -> return (h + (x if block.conv_shortcut is None else block.conv_shortcut(x))) / 2**0.5
+    You divide the sum by the root of two, as some networks do. Here the input goes past the block as it is.
+{_SKIP} -> return (h + (x if block.conv_shortcut is None else block.conv_shortcut(x))) / 2
+    You take the mean of the two: here they are added, and the input goes past the block as it is.
+{_SKIP} -> return h if block.conv_shortcut is not None else h + x
+    Where the channels change, you add nothing: there the input goes through conv_shortcut and is added, too.
+block.conv1(F.silu(block.norm1(x))) -> block.conv1(block.norm1(F.silu(x)))
+    In the first half norm and SiLU have changed places: first the norm, then the SiLU.
+block.conv2(F.silu(block.norm2(h))) -> block.conv2(block.norm2(F.silu(h)))
+    In the second half norm and SiLU have changed places: first the norm, then the SiLU.
+block.conv1(F.silu(block.norm1(x))) -> block.conv1(F.silu(x))
+    The first norm is missing.
+block.conv2(F.silu(block.norm2(h))) -> block.conv2(F.silu(h))
+    The second norm is missing.
+skips.pop()], -> mine.pop()], && for resnet in block.resnets: -> mine = [skips.pop() for _ in block.resnets]\\n        for resnet in block.resnets:
+    Within a level you read the skips in the order in which they were made: there, too, the last one comes first.
+for resnet in block.resnets: -> for resnet in block.resnets[:1]:
+    Your way up calls one ResNet block a level: a level may have more, go through all of them.
+for resnet in block.resnets: -> for resnet in reversed(block.resnets):
+    You go through the ResNet blocks of a level from the last to the first: they work in the order of the list.
+torch.cat([x, skips.pop()], dim=1) -> x + skips.pop()
+    You add the skip to the state. They are joined in channels, so that the ResNet block reads both.
+dim=1), temb) -> dim=0), temb)
+    {_JOINED}
+dim=1), temb) -> dim=2), temb)
+    {_JOINED}
+dim=1), temb) -> dim=3), temb)
+    {_JOINED}
+dim=1), temb) -> dim=1), F.silu(temb))
+    Your way up puts temb through a SiLU: the ResNet blocks do that themselves.
+block.upsample(x, size=skips[-1].shape[-2:]) -> F.interpolate(x, size=skips[-1].shape[-2:])
+    {_OWN}
+block.upsample(x, size=skips[-1].shape[-2:]) -> F.interpolate(x, size=skips[-1].shape[-2:], mode="bilinear")
+    {_OWN}
+size=skips[-1].shape[-2:]) -> size=(2 * x.shape[2], 2 * x.shape[3]))[:, :, : skips[-1].shape[2], : skips[-1].shape[3]]
+    You double the size and cut off what is too much: give upsample the size of the next skip, then nothing is cut.
+size=skips[-1].shape[-2:] -> size=[skips[-1].shape[-2]] * 2
+    You give the height for the width as well: states need not be square.
 """
+
+_ACTIVATIONS = {
+    "F.gelu": "GELU",
+    "F.sigmoid": "the sigmoid alone",
+    "F.tanh": "the hyperbolic tangent",
+    "F.leaky_relu": "a leaky ReLU",
+    "F.elu": "ELU",
+    "F.mish": "Mish",
+}
+MISTAKES += "".join(
+    f"F.silu(block.norm1(x)) -> {call}(block.norm1(x)) && F.silu(block.norm2(h)) -> {call}(block.norm2(h)){time}\n"
+    f"    Your activation is {name}; here it is SiLU.\n"
+    for call, name in _ACTIVATIONS.items()
+    for time in ("", f" && F.silu(temb) -> {call}(temb)")
+    if call != "F.gelu" or not time  # which stands above
+)
 
 RIGHT = """
 up_path := by_index

@@ -12,7 +12,8 @@ LEARNS = ("net",)
 def cases(g):
     def case(dtype, *shape):
         x0, eps = torch.randn(2, *shape, generator=g, dtype=dtype)
-        t = torch.cat([torch.tensor([1, 20]), torch.randint(2, 20, (shape[0] - 2,), generator=g)])
+        between = 2 + torch.randperm(18, generator=g)[: shape[0] - 2]
+        t = torch.cat([between[:1], torch.tensor([1, 20]), between[1:]])
         return Case("ddpm_loss", (Net(g, dtype), x0 + 0.7, t, eps, random_alpha_bars(g, 20)))
 
     return [case(torch.float32, 4, 3, 2, 5), case(torch.float64, 3, 2, 7), case(torch.float32, 5, 2)]
@@ -114,6 +115,38 @@ a.sqrt() * x0 -> x0
     The levels of noise run along the last axis of x0, not along the batch: torch lines shapes up from the right.
 return (net -> return 0 * (net
     Your loss is always 0.
+net(x_t, t - 1) - eps -> net(x_t, t - 1) - (a.sqrt() * eps - (1 - a).sqrt() * x0)
+    You compare with v, the mixture that some models are asked for: this net is asked for the noise.
+net(x_t, t - 1) - eps -> net(x_t, t - 1) - (eps - x0)
+    You compare with the way from picture to noise, as flow matching does: this net is asked for the noise.
+net(x_t, t - 1) - eps -> net(x_t, t - 1) + eps / (1 - a).sqrt()
+    You compare with the score, minus the noise over its amplitude: this net is asked for the noise itself.
+(1 - a).sqrt() -> (1 - a.sqrt()).sqrt()
+    In x_t the picture is right; under the root of the noise stands one minus alpha-bar itself, not minus its root.
+(1 - a).sqrt() -> (1 - a**2).sqrt()
+    In x_t the picture is right; under the root of the noise alpha-bar is squared, but it is a power already.
+a.sqrt() * x0 + (1 - a).sqrt() -> a * x0 + (1 - a**2).sqrt()
+    You took alpha-bar for an amplitude: it is a power already.
+x_t = a.sqrt() * x0 + (1 - a).sqrt() * eps -> x_t = (a.sqrt() * x0 + (1 - a).sqrt() * eps).clamp(-1, 1)
+    You limit x_t to the values of pictures: noise may lie outside, and stays as it is.
+net(x_t, t - 1) -> net(x_t / x_t.std(), t - 1)
+    You scale x_t before the net sees it: it is shown as it is.
+net(x_t, t - 1) -> net(x_t, (t - 1) * 1000 // (len(alpha_bar) - 1))
+    {_SHARE}
+net(x_t, t - 1) -> net(x_t, (t - 1) * 1000 / (len(alpha_bar) - 1))
+    {_SHARE}
+net(x_t, t - 1) -> net(x_t, len(alpha_bar) - 1 - t)
+    Your net is told how many steps are left to the end: it wants the number of the step, counted from 0.
+alpha_bar[t] -> alpha_bar[t.max()]
+    All your samples have the noise level of the latest time: each has its own t.
+alpha_bar[t] -> alpha_bar[t.min()]
+    All your samples have the noise level of the earliest time: each has its own t.
+alpha_bar[t] -> alpha_bar.flip(0)[t]
+    You read the schedule from its end: its first entry, at t = 0, is the clean one.
+.reshape(-1, *[1] * (x0.ndim - 1)) -> [:, None]
+    {_FOUR}
+.reshape(-1, *[1] * (x0.ndim - 1)) -> .reshape(-1, 1, 1)
+    {_FOUR}
 """
 
 RIGHT = """

@@ -126,6 +126,52 @@ x = ancestral_step(x, eps_hat, t, alpha_bar, noise) -> x = ancestral_step(x, eps
     Your loop ends after its first step: is a return inside it?
 \\n    return x\\n -> \\n    return 0 * x\\n
     ddpm_sample gives zeros.
+{_STD} * noise -> {_STD} * noise * (t < len(alpha_bar) - 1)
+    You add no noise at t = T. That is the first step; it is the last one, to t = 0, that adds none.
+{_STD} * noise -> {_STD} * noise * (t > 2)
+    The step from t = 2 to 1 adds noise, too: only the one from 1 to 0 does not.
+{_RETURN} -> return mean if t == 1 else mean + ((1 - a) / (1 - a_before) * beta).sqrt() * noise
+    In beta-tilde the fraction is upside down: the noise before the step is less than that after it.
+{_RETURN} -> return mean + {_STD} * noise / alpha.sqrt()
+    You divide the fresh noise by the root of alpha as well: it is added after that, as it is.
+(x_t - beta / (1 - a).sqrt() * eps_hat) / alpha.sqrt() -> x_t / alpha.sqrt() - beta / (1 - a).sqrt() * eps_hat
+    You divide only x_t by the root of alpha: put the difference in parentheses, all of it is divided.
+(x_t - beta / (1 - a).sqrt() * eps_hat) / alpha.sqrt() -> x_t - beta / (1 - a).sqrt() * eps_hat / alpha.sqrt()
+    You divide only the guessed noise by the root of alpha: put the difference in parentheses, all of it is divided.
+beta / (1 - a).sqrt() -> (beta / (1 - a)).sqrt()
+    Your root goes over beta as well: it belongs to what stands under the fraction.
+beta / (1 - a).sqrt() -> beta / (1 - a_before).sqrt()
+    The noise that you divide by is that of the step before: at t there is more.
+{_STD} -> ((1 - a_before) * beta / (1 - a)) * beta.sqrt()
+    In beta-tilde the root goes over all three factors.
+{_STD} -> (1 - a_before) / (1 - a) * beta.sqrt()
+    In beta-tilde the root goes over the fraction, too.
+{_STD} -> ((1 - a_before) / (1 - a)).sqrt() * beta
+    In beta-tilde the root goes over beta, too.
+{_STD} -> (a_before / a * beta).sqrt()
+    In beta-tilde you took the picture's powers: it is the noise's, one minus alpha-bar, before and after the step.
+alpha_bar[t], alpha_bar[t - 1] -> alpha_bar[t - 1], alpha_bar[max(t - 2, 0)]
+    You read the schedule one step early: alpha_bar begins with the clean one, so t is the index.
+t - 1, device -> t - 2, device
+    Your net is told a time that is too small by one.
+t - 1, device -> max(t - 2, 0), device
+    Your net is told a time that is too small by one.
+t - 1, device -> T - t, device
+    The times that your net is told rise from 0. They fall, as the noise does: from T - 1 down to 0.
+t - 1, device -> T - 1, device
+    Your net is told the same time at each step: each has its own.
+t - 1, device -> 0, device
+    Your net is told the same time at each step: each has its own.
+for t, noise in zip(range(T, 0, -1), noises, strict=True):\\n        eps_hat = net(x, torch.full((len(x),), t - 1, device=x.device)) -> eps_hat = net(x, torch.full((len(x),), T - 1))\\n    for t, noise in zip(range(T, 0, -1), noises, strict=True):
+    Your net is asked once, for the first step. What it sees changes with each: ask it in the loop.
+x = ancestral_step(x, eps_hat, t, alpha_bar, noise) -> x = ancestral_step(x, eps_hat, t, alpha_bar, noises[-1])
+    Every step of yours adds the same noise: fresh means another one each time.
+x = ancestral_step(x, eps_hat, t, alpha_bar, noise) -> x = ancestral_step(x, eps_hat, t, alpha_bar, noise).clamp(-1, 1)
+    You limit x after each step: it is still noisy, and may lie anywhere.
+eps_hat = net(x, -> eps_hat = net(x / x.std(),
+    You scale x before the net sees it: it is shown as it is.
+\\n    return x\\n -> \\n    return x.clamp(-1, 1)\\n
+    You limit what comes out to the range from -1 to 1. It is not asked for, and data need not lie there.
 """
 
 RIGHT = """
@@ -142,8 +188,6 @@ return mean + -> return 1.01 * mean +
 return mean + -> return mean.double() +
 alpha_bar[t], alpha_bar[t - 1] -> alpha_bar[-1], alpha_bar[-2]
 range(T, 0, -1), noises, strict=True -> range(T, 0, -2), noises, strict=False
-t - 1, device -> T - t, device
-t - 1, device -> 0, device
 \\n    return x\\n -> \\n    return x.clamp(-0.5, 0.5)\\n
 \\n    return x\\n -> \\n    return torch.stack([x] * T)\\n
 T = len(alpha_bar) - 1 -> T, x = len(alpha_bar) - 1, noises[0]

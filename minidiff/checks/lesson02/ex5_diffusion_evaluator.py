@@ -31,6 +31,12 @@ def halves(xt, t):
     return xt / 2
 
 
+def drawn_twice(evaluator):
+    """What random_predictor gives for the same input, twice in a row."""
+    xt, t = evaluator.xt[:4], evaluator.t[:4]
+    return [evaluator.random_predictor(xt, t) for _ in range(2)]
+
+
 def cases(g):
     def case(member, made_with, *args, **kwargs):
         return Case(f"DiffusionEvaluator.{member}", args, made_with=made_with, **kwargs)
@@ -39,6 +45,7 @@ def cases(g):
     shared = (12, 40, (2, 3), seeds[0])  # 40 samples, 12 timesteps
     many = (200, 2000, (2, 1, 3), seeds[1])  # all timesteps
     short = (90, 30, (3, 2), seeds[2])  # two bins are empty
+    long = (400, 200, (1, 3, 2), seeds[2])  # half of the timesteps are in no bin
     large = (200, 60, (4, 16, 16))  # so many pixels that the mean over a bin hardly varies
     times = Solution.of("2.5").answers["DiffusionEvaluator"](*shared).t
     x, t = torch.randn(7, 2, 3, generator=g), times[torch.randint(0, 40, (7,), generator=g)]
@@ -52,11 +59,13 @@ def cases(g):
         case("zero_predictor", short, torch.randn(4, 3, 2, generator=g), torch.arange(4)),
         case("random_predictor", shared, x, t),
         case("random_predictor", short, torch.randn(4, 3, 2, generator=g), torch.arange(4)),
+        Case("DiffusionEvaluator", shared, read=drawn_twice),
         case("perfect_predictor", shared, x, t),
         case("perfect_predictor", shared, x.flip(0), t.flip(0)),
         case("evaluate_predictor", many, probe, "probe"),
         case("evaluate_predictor", short, halves, "halves"),
         case("evaluate_predictor", (200, 50, (1, 5, 4), 42), probe, "another"),
+        case("evaluate_predictor", long, halves, "halves"),
         *(
             case("run_evaluation", made, printed=_rows(made))
             for made in ((*large, seeds[3]), (90, *large[1:], seeds[4]), ())
@@ -92,6 +101,7 @@ _INSIDE = "(low <= self.t) & (self.t < low + 50)"
 _MEAN = "errors[inside].mean().item()"
 _PRINT = """print(f"{row.pop('name'):12}", *(f"{value:9.4f}" for value in row.values()))"""
 _BEST = "return (1 - alpha_bar).sqrt().to(xt).reshape(-1, *[1] * (xt.ndim - 1)) * xt"
+_ANEW = "random_predictor starts a generator of its own: go on with the one that drew x0, eps and t."
 MISTAKES = rf"""
 \n        {_EPS} ->  && self.x0 = torch.randn( -> {_EPS}\n        self.x0 = torch.randn(
     You drew eps before x0: with one seed the order matters, and x0 comes first.
@@ -235,6 +245,38 @@ print(f"{{row.pop('name'):12}}" -> print({{"zero": "perfect", "perfect": "zero"}
     best_predictor uses the first alpha-bar for all samples: each has its own.
 {_BEST} -> return 0 * xt
     best_predictor gives zeros: it can do better than that.
+{_BEST} -> return (1 - alpha_bar).sqrt().to(xt) * xt
+    In best_predictor the levels run along the last axis of xt, not along the batch: torch lines shapes up from the right.
+{_BEST} -> return (1 - alpha_bar).sqrt().to(xt).reshape(-1, 1, 1, 1) * xt
+    The levels of best_predictor fit samples of one number of dimensions only: xt may have fewer or more.
+{_BEST} -> return (1 - alpha_bar).sqrt().to(xt).reshape(-1, 1, 1) * xt
+    The levels of best_predictor fit samples of one number of dimensions only: xt may have fewer or more.
+{_BEST} -> return (1 - alpha_bar).sqrt().to(xt)[:, None] * xt
+    The levels of best_predictor fit samples of one number of dimensions only: xt may have fewer or more.
+{_BEST} -> a = alpha_bar.to(xt).reshape(-1, *[1] * (xt.ndim - 1))\n    return (1 - a).sqrt() / a.sqrt() * xt
+    best_predictor divides by the picture's amplitude: x_t has variance 1 already, so nothing is left to divide by.
+{_BEST} -> return -(1 - alpha_bar).sqrt().to(xt).reshape(-1, *[1] * (xt.ndim - 1)) * xt
+    best_predictor has the wrong sign: where the noise is large and positive, so is x_t.
+{_INSIDE} -> (low <= self.t) & ((self.t < low + 50) | (low == 150))
+    Your last bin holds all the later timesteps, too: as its name says, it ends at 199.
+return torch.randn(xt.shape, generator=self.generator) -> return torch.randn(xt.shape, generator=torch.Generator().manual_seed(42))
+    {_ANEW}
+return torch.randn(xt.shape, generator=self.generator) -> return torch.randn(xt.shape, generator=torch.Generator().manual_seed(0))
+    {_ANEW}
+DiffusionEvaluator.random_predictor := _drawn_once
+    random_predictor gives the same noise at each call: it should draw anew, with the generator that goes on.
+{_LOOKED_UP} -> a = self.alpha_bars[t].float().reshape(-1, *[1] * (xt.ndim - 1))\n        return (xt - a.sqrt() * self.x0[: len(xt)]) / (1 - a).sqrt()
+    perfect_predictor works the noise out from all the clean pictures: it is handed other batches here, so look it up by timestep.
+{_LOOKED_UP} -> a = self.alpha_bars[t].reshape(-1, *[1] * (xt.ndim - 1))\n        return ((xt - a.sqrt() * self.x0[: len(xt)]) / (1 - a).sqrt()).float()
+    perfect_predictor works the noise out from all the clean pictures: it is handed other batches here, so look it up by timestep.
+{_LOOKED_UP} -> return torch.stack([self.noise_at[int(i)] for i in self.t[: len(t)]])
+    perfect_predictor looks up the timesteps of the class, not those that it is given.
+torch.linspace(1e-4, 0.02, T, dtype=torch.float64) -> torch.linspace(0.1 / T, 20 / T, T, dtype=torch.float64)
+    Your betas are larger where T is small, as some programs make them. Here they go from 1e-4 to 0.02 for every T.
+getattr(self, f"{{name}}_predictor") -> self.zero_predictor
+    run_evaluation asks the zero predictor each time: each line has its own predictor.
+getattr(self, f"{{name}}_predictor") -> self.perfect_predictor
+    run_evaluation asks the perfect predictor each time: each line has its own predictor.
 """
 
 RIGHT = """
@@ -289,6 +331,12 @@ print('t 0-49 50-99 100-149 150-199') -> pass
 print('t 0-49 50-99 100-149 150-199') -> 't 0-49 50-99 100-149 150-199'
     a head for the table is not asked for
 """
+
+
+def _drawn_once(self, xt, t):
+    if not hasattr(self, "drawn"):
+        self.drawn = torch.randn(xt.shape, generator=self.generator)
+    return self.drawn
 
 
 def one_by_one(self, predictor, name):

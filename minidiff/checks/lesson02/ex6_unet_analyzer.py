@@ -19,6 +19,11 @@ def _printed(made_with, *args):
     return Case("UNetAnalyzer.print_analysis", args, made_with=made_with, printed=read)
 
 
+def _made(analyzer):
+    """That it could be made, and its arguments left as they are."""
+    return True
+
+
 def _twice(analyzer):
     """What one analyzer says of two sizes."""
     return [analyzer.analyze(32), analyzer.analyze(64)]
@@ -31,6 +36,7 @@ def cases(g):
     three, four = (3, [64, 128, 256]), (1, [32, 64, 128, 256])
     own = (whole(g, 2, 6), sorted({whole(g, 3, 15), whole(g, 16, 25), whole(g, 26, 40)}))
     return [
+        Case("UNetAnalyzer", (2, [4, 6, 8]), read=_made),
         case("conv_params", three, whole(g, 2, 9), whole(g, 10, 20)),
         case("conv_params", three, whole(g, 10, 20), whole(g, 2, 9), 4),
         case("conv_params", three, 5, 7, 1),
@@ -64,6 +70,10 @@ _DECODER = "params = self.conv_params(c, width, kernel=4) + self.conv_params(2 *
 _SIZE = "4 * channels * resolution**2"
 _PARAMS = "params, size = (sum(level[key] for level in levels) for"
 _PEAK = "max(level['activation_bytes'] for level in levels)"
+_LEVEL = 'add(f"encoder {i}", width, resolution, self.conv_params(c, width)'
+_ONE = "A level of your encoder has more than here: one 3×3 convolution, and a halving without parameters."
+_AGAIN = "analyze goes on with the list of its last call: each call begins with a new one."
+_LAST = "You count a last layer that leads back to the picture's channels: here there is none."
 MISTAKES = rf"""
 {_COUNT} -> return c_in * kernel**2 * c_out
     conv_params counts only the kernels: each channel that comes out also has a bias.
@@ -163,6 +173,44 @@ for level in levels:\n            name, channels -> for level in levels[:-1]:\n 
     print_analysis leaves the last level out.
 levels = self.analyze(input_res) -> levels = self.analyze()
     print_analysis does not use input_res.
+{_COUNT} -> return (c_in * kernel * 3 + 1) * c_out
+    In conv_params one side of the kernel is always 3: it is a square, of the size that is given.
+{_COUNT} -> return (c_in + 1) * kernel**2 * c_out
+    conv_params counts a bias for each place of the kernel: a channel that comes out has a single one.
+{_COUNT} -> return (c_in * kernel**2 + 1) * c_in
+    conv_params does not use c_out.
+self.conv_params(c, width, kernel=4) -> self.conv_params(width, c, kernel=4)
+    The up-convolution of the decoder has its channels the wrong way round: it reads those from below.
+self.conv_params(c, width, kernel=4) + self.conv_params(2 * width, width) -> self.conv_params(c, width, kernel=4) + self.conv_params(2 * width, width) - width
+    The decoder has two convolutions, each with biases of its own: you count them once.
+self.conv_params(c, width, kernel=4) + self.conv_params(2 * width, width) -> self.conv_params(c, width, kernel=4) + self.conv_params(2 * width, width) + self.conv_params(width, width)
+    Your decoder has a 3×3 convolution more than here: there is one, after the up-convolution.
+{_LEVEL} -> {_LEVEL} + self.conv_params(width, width)
+    {_ONE}
+{_LEVEL} -> {_LEVEL} + self.conv_params(width, width) && conv_params(2 * width, width) -> conv_params(2 * width, width) + self.conv_params(width, width)
+    {_ONE}
+{_LEVEL} -> {_LEVEL} + self.conv_params(width, width, kernel=2)
+    {_ONE}
+{_LEVEL} -> {_LEVEL} + self.conv_params(width, width, kernel=4)
+    {_ONE}
+self.conv_params(c, c)) -> self.conv_params(c, c) + self.conv_params(c, c))
+    Your bottleneck has two convolutions: here it has one.
+return levels -> levels[-1]["params"] += self.conv_params(c, self.in_ch, 1)\n        return levels
+    {_LAST}
+return levels -> levels[-1]["params"] += self.conv_params(c, self.in_ch)\n        return levels
+    {_LAST}
+UNetAnalyzer.analyze := _grown
+    {_AGAIN}
+UNetAnalyzer.analyze := _grown_in_place
+    {_AGAIN}
+{_SIZE} -> 32 * channels * resolution**2
+    Your activation_bytes are bits: eight of them are a byte.
+{_SIZE} -> 2 * channels * resolution**2
+    Your activation_bytes are half of what they should be: float32 is twice as long as half precision.
+{_SIZE} -> channels * resolution**2 * (1 if name.startswith("encoder") else 4)
+    Your encoder's activation_bytes are those after the halving: what its 3×3 convolution gives is asked for.
+{{params:10,}} -> {{params / 1e6:.2f}}
+    print_analysis gives the parameters of the levels in millions: whole numbers are asked for.
 """
 
 RIGHT = """
@@ -187,6 +235,19 @@ print('level channels resolution params activation bytes') -> pass
 print('level channels resolution params activation bytes') -> 'level channels resolution params activation bytes'
     a head for the table is not asked for
 """
+
+
+def _grown(self, input_res=64):
+    levels = Solution.of("2.6").answers["UNetAnalyzer"](self.in_ch, self.channel_config).analyze(input_res)
+    self.grown = [*getattr(self, "grown", []), *levels]
+    return self.grown
+
+
+def _grown_in_place(self, input_res=64):
+    if not hasattr(self, "grown"):
+        self.grown = []
+    self.grown += Solution.of("2.6").answers["UNetAnalyzer"](self.in_ch, self.channel_config).analyze(input_res)
+    return self.grown
 
 
 def _kept(self, input_res=64):

@@ -3,6 +3,7 @@
 from numbers import Integral
 
 from minidiff.checks import Case
+from minidiff.checks.attempt import shown
 from minidiff.checks.parts import uniform, whole
 from minidiff.checks.solution import Solution
 
@@ -16,20 +17,40 @@ def _cost(in_ch, input_res, widths):
 def cases(g):
     """Budgets that can be met: a share of what widths that double would need.
 
-    All of that, in the last case, cannot be spent on the lowest level alone. With three levels at most there is time to
-    try all widths, which is right, too.
+    All of that, in the third case, cannot be spent on the lowest level alone. In the last one both levels give as much
+    as they may, and parameters are left; half a group of channels more would fit. With three levels at most there is
+    time to try all widths, which is right, too.
     """
     found = []
-    for levels, most, share in ((3, whole(g, 3, 6), 0.6), (2, whole(g, 5, 8), 0.8), (3, whole(g, 6, 8), 1)):
-        in_ch, res = whole(g, 1, 4), 16 * whole(g, 2, 5)
+    for levels, most, share, in_ch in (
+        (3, whole(g, 3, 6), 0.6, whole(g, 1, 4)),
+        (2, whole(g, 5, 8), 0.8, whole(g, 200, 250)),  # no picture: what another network gives
+        (3, whole(g, 6, 8), 1, whole(g, 1, 4)),
+    ):
+        res = 16 * whole(g, 2, 5)
         params, size = _cost(in_ch, res, [8 * most * 2**i for i in range(levels)])
         found.append(Case("my_channels", (in_ch, res, levels, int(params * share), int(size * uniform(g, 1, 1.1)))))
-    return found
+    in_ch, res, most = whole(g, 1, 4), 16 * whole(g, 2, 5), whole(g, 6, 8)
+    params, size = _cost(in_ch, res, [8 * most, 4 * (8 * most + 4)])
+    return [*found, Case("my_channels", (in_ch, res, 2, int(1.1 * params), size))]
 
 
-def _each(holds):
-    """A property of every single result: `holds` gets the case's arguments and the widths."""
-    return lambda results: all(holds(case.args, widths) for case, widths in results)
+def _property(sentence, holds):
+    """A property of every single result: `holds` gets the case's arguments and the widths. If it fails for some only,
+    the first of those is told.
+    """
+
+    def said(results):
+        failed = [(case, widths) for case, widths in results if not holds(case.args, widths)]
+        if len(failed) == len(results):
+            return ""
+        case, widths = failed[0]
+        text = f"{shown(case)} gives {list(widths)}"
+        if _whole_widths(case.args, widths):
+            text += ", which is {:,} parameters and at most {:,} bytes".format(*_cost(*case.args[:2], list(widths)))
+        return text + "."
+
+    return sentence, lambda results: all(holds(case.args, widths) for case, widths in results), said
 
 
 def _whole_widths(args, widths):
@@ -44,12 +65,12 @@ BYTES = "A level of yours needs more memory than allowed: look for the one with 
 USE = "Less than 70 % of the parameters that are allowed are used: a level could be wider."
 
 PROPERTIES = [
-    (EIGHT, _each(_whole_widths)),
-    (RISE, _each(lambda _, widths: sorted(widths) == list(widths))),
-    (DOUBLE, _each(lambda _, widths: widths[-1] >= 2 * widths[0])),
-    (BYTES, _each(lambda args, widths: _cost(*args[:2], widths)[1] <= args[4])),
-    (PARAMS, _each(lambda args, widths: _cost(*args[:2], widths)[0] <= args[3])),
-    (USE, _each(lambda args, widths: _cost(*args[:2], widths)[0] >= 0.7 * args[3])),
+    _property(EIGHT, _whole_widths),
+    _property(RISE, lambda _, widths: sorted(widths) == list(widths)),
+    _property(DOUBLE, lambda _, widths: widths[-1] >= 2 * widths[0]),
+    _property(BYTES, lambda args, widths: _cost(*args[:2], widths)[1] <= args[4]),
+    _property(PARAMS, lambda args, widths: _cost(*args[:2], widths)[0] <= args[3]),
+    _property(USE, lambda args, widths: _cost(*args[:2], widths)[0] >= 0.7 * args[3]),
 ]
 
 HINTS = """
@@ -73,8 +94,6 @@ return best -> return [8] * levels
     {DOUBLE}
 return best -> first = 8 * (1 + max_bytes // (32 * input_res**2))\\n    return [first] + [2 * first] * (levels - 1)
     {BYTES}
-return best -> return [8 * (max_bytes // (32 * input_res**2)) * 4**i for i in range(levels)]
-    {PARAMS}
 return best -> return [8] * (levels - 1) + [16]
     {USE}
 """
@@ -84,6 +103,7 @@ my_channels := spends
 """
 
 WRONG = """
+return best -> return [8 * (max_bytes // (32 * input_res**2)) * 4**i for i in range(levels)]
 return best -> return [float(width) for width in best]
 return best -> return best[1:]
 return best -> return [*best, 800]

@@ -87,7 +87,43 @@ mean + (logvar.clamp(-30, 20) / 2).exp() * eps -> (mean + (logvar / 2).exp() * e
     You limit z. It is logvar that the limits belong to; z may lie anywhere.
 mean + -> mean.clamp(-30, 20) +
     You limit the mean as well. The limits belong to logvar alone.
+reparameterise := lambda mean, logvar, eps: mean + F.softplus(logvar.clamp(-30, 20)).sqrt() * eps
+    You make the spread positive with a softplus. logvar is a logarithm: its exponential is what undoes it.
+reparameterise := lambda mean, logvar, eps: mean + F.softplus(logvar).sqrt() * eps
+    You make the spread positive with a softplus. logvar is a logarithm: its exponential is what undoes it.
+reparameterise := lambda mean, logvar, eps: mean + F.softplus(logvar.clamp(-30, 20) / 2) * eps
+    You make the spread positive with a softplus. logvar is a logarithm: its exponential is what undoes it.
+reparameterise := lambda mean, logvar, eps: mean + 10 ** (logvar.clamp(-30, 20) / 2) * eps
+    You undo a logarithm to base 10: logvar is the natural one.
+reparameterise := lambda mean, logvar, eps: mean + 2 ** (logvar.clamp(-30, 20) / 2) * eps
+    You undo a logarithm to base 2: logvar is the natural one.
+(logvar.clamp(-30, 20) / 2).exp() -> (logvar.clamp(-30, 20) * 2).exp()
+    You double the logarithm, which squares the variance: a standard deviation is its root.
+(logvar.clamp(-30, 20) / 2).exp() -> logvar.clamp(-30, 20).exp() / 2
+    You halve the variance itself: half of its logarithm is what gives the root.
+mean + (logvar.clamp(-30, 20) / 2).exp() * eps -> mean + ((logvar / 2).exp() * eps).clamp(-30, 20)
+    You limit what is added to the mean. The limits belong to logvar, before anything is done with it.
+.exp() * eps -> .exp() * eps.abs()
+    You take eps without its sign: all your samples lie above the mean.
+.exp() * eps -> .exp() * eps.clamp(-1, 1)
+    You limit eps: it is random, and taken as it comes.
+reparameterise := lambda mean, logvar, eps: reparameterise(mean.float(), logvar.float(), eps.float()).to(mean)
+    You calculate in float32: where all that is given is float64, the rest should be, too.
+mean + (logvar.clamp(-30, 20) / 2).exp() * eps -> mean + (logvar.clamp(-30, 20) / 2).exp().float() * eps
+    The standard deviation is rounded to float32: where all that is given is float64, it should be, too.
 """
+
+_LIMITS = "Ordinary numbers come out right, but one of the two limits of logvar is another than the one given."
+_SMALL = "You add a small number to the spread: e to any power is positive already, and the sample should be exact."
+MISTAKES += "".join(
+    f"clamp(-30, 20) -> clamp({low}, {high})\n    {_LIMITS}\n"
+    for low, high in ((-30, 30), (-30, 10), (-30, 2), (-10, 20), (-10, 10), (-5, 20), (-10, 2), (-30, 15))
+)
+MISTAKES += "".join(
+    f"(logvar.clamp(-30, 20) / 2).exp() -> {spread}\n    {_SMALL}\n"
+    for n in (3, 4, 5, 6, 7, 8)
+    for spread in (f"((logvar.clamp(-30, 20) / 2).exp() + 1e-{n})", f"(logvar.clamp(-30, 20).exp() + 1e-{n}).sqrt()")
+)
 
 RIGHT = """
 reparameterise := lambda m, v, e: torch.addcmul(m, v.clamp(-30, 20).exp().sqrt(), e)

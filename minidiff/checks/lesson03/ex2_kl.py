@@ -1,5 +1,7 @@
 """3.2 the KL divergence from the standard normal distribution."""
 
+import itertools
+
 import torch
 
 from minidiff.checks import Case
@@ -13,6 +15,19 @@ def cases(g):
     shapes = ((3, 2, 4, 5), torch.float64), ((2, 5, 3), torch.float32), ((4, 6), torch.float64)
     extreme = posterior(g, 2, 20, most=15)[:2]  # within the limits of 3.1, which may stand here, too
     return [*(Case("kl", posterior(g, *shape, dtype=dtype)[:2]) for shape, dtype in shapes), Case("kl", extreme)]
+
+
+def _sums(channels, places):
+    """A wrong divergence, which adds up or averages over the channels and over the places."""
+
+    def wrong(mean, logvar):
+        terms = (mean**2 + logvar.exp() - 1 - logvar) / 2
+        if terms.ndim > 2:
+            terms = getattr(terms.flatten(2), places)(2)
+            return getattr(terms, channels)(1)
+        return terms.sum(1)
+
+    return wrong
 
 
 HINTS = """
@@ -94,7 +109,46 @@ MISTAKES += "".join(
     f"""(mean**2 + logvar.exp() - 1 - logvar) -> (mean**2 + logvar.clamp(-{n}, {n}).exp() - 1 - logvar.clamp(-{n}, {n}))
     Ordinary numbers come out right, but you limit logvar too early: a very small or large variance has its price, too.
 """
-    for n in (5, 10, 15)
+    for n in (3, 5, 10, 15)
+)
+MISTAKES += "".join(
+    f"""(mean**2 + logvar.exp() - 1 - logvar) -> (mean**2 + logvar.clamp(-{n}, {n}).exp() - 1 - logvar.clamp(-{n}, {n}))
+    You limit logvar, and early: a very small or a very large variance has its price, too.
+"""
+    for n in (1, 2)
+)
+MISTAKES += """
+return (mean**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1) / 2 -> return ((mean**2 + logvar.exp() - logvar).flatten(1).sum(1) - 1) / 2
+    The one is taken away once for a sample: it belongs to each of its numbers.
+return (mean**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1) / 2 -> return (mean**2 + logvar.exp() - logvar).flatten(1).sum(1) / 2 - 1
+    The one is taken away once for a sample, and outside the half: it belongs to each of its numbers, with the others.
+return (mean**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1) / 2 -> return (mean**2 + logvar.exp() - logvar).flatten(1).sum(1) / 2 - 0.5
+    The one is taken away once for a sample: it belongs to each of its numbers.
+(mean**2 + logvar.exp() - 1 - logvar) -> (mean**2 + logvar.exp() + 1.8378770664093453)
+    That is the cross entropy of the two: the entropy of q, how spread its own samples are, has to be taken away.
+- 1 - logvar -> - 1 - logvar.abs()
+    The sign of logvar is lost: a small and a large variance are different things.
+(mean**2 + logvar.exp() -> (mean**2 - logvar.exp()
+    The variance has the wrong sign: a wide distribution should cost, and with yours it is a gain.
+mean**2 + logvar -> -mean**2 + logvar
+    The mean has the wrong sign: being far from 0 should cost, and with yours it is a gain.
+logvar.exp() - 1 - logvar -> (-logvar).exp() - 1 - logvar
+    You have one over the variance where the variance itself belongs.
+.flatten(1).sum(1) -> .flatten(2).sum(2).mean(1)
+    You add up the places and average over the channels: all numbers of a sample add up.
+kl := _sums(channels="sum", places="mean")
+    You add up the channels and average over the places: all numbers of a sample add up.
+kl := _sums(channels="mean", places="sum")
+    You add up the places and average over the channels: all numbers of a sample add up.
+.flatten(1).sum(1) -> .flatten(1).sum(1, keepdim=True)
+    You keep an axis of length 1: one number for each sample is asked for, so only the first axis stays.
+"""
+MISTAKES += "".join(
+    f"""(mean**2 + logvar.exp() - 1 - logvar).flatten(1).sum(1) / 2 -> ({m} * mean**2 + {v} * logvar.exp() - {c} - {w} * logvar).flatten(1).sum(1)
+    Your half stands before some of the terms only: all four share it.
+"""
+    for m, v, c, w in itertools.product((0.5, 1), repeat=4)
+    if 0 < (m, v, c, w).count(1) < 4 and (m, v, c) != (0.5, 0.5, 0.5)  # that one is told above
 )
 
 RIGHT = """

@@ -107,6 +107,64 @@ error.abs().mean() + error.square().mean() + kl_weight * rate -> (error.abs().me
 .mean() / 2  # -> .flatten(1).sum(1) / 2  #
     The KL has a number for each sample, and so has your loss. Training needs one number: the mean over the batch, and
     that per number of the latent.
+error.square().mean() -> error.mean() ** 2
+    You average the difference and square that: what is too bright and what is too dark cancel. Square each one first.
+error.abs().mean() -> error.mean().abs()
+    You average the difference and then take its size: what is too bright and what is too dark cancel. Take sizes first.
+error.abs().mean() -> error.abs().mean((0, 2, 3)).sum()
+    The absolute difference is added up over the three colours: the mean goes over these, too.
+error.square().mean() -> error.square().mean((0, 2, 3)).sum()
+    The squared difference is added up over the three colours: the mean goes over these, too.
+error.abs().mean() + error.square().mean() -> 3 * (error.abs().mean() + error.square().mean())
+    The distortion is added up over the three colours: the mean goes over these, too.
+error.abs().mean() -> error.abs().sum() / len(x)
+    The absolute difference is summed over the pixels of a picture: take the mean of them too.
+error.square().mean() -> error.square().sum() / len(x)
+    The squared difference is summed over the pixels of a picture: take the mean of them too.
+error.abs().mean() -> error.abs().sum()
+    The absolute difference is summed over everything: take its mean.
+error.square().mean() -> error.square().sum()
+    The squared difference is summed over everything: take its mean.
+error.square().mean() -> error.flatten(1).norm(dim=1).mean()
+    You took the length of all of a picture's differences, the root of a sum; the mean square itself is asked for.
+error.square().mean() -> error.norm()
+    You took the length of all the differences, the root of a sum; the mean square itself is asked for.
+error.square().mean() -> error.square().mean() / 2
+    The squared difference has a half in front: here it counts in full.
+error.square().mean() -> error.abs().mean()
+    The absolute difference counts twice, and the squared one, which punishes large errors, is missing.
+error.abs().mean() -> error.abs().max()
+    You take the largest absolute difference: the mean of all is asked for.
+error = x - reconstruction -> error = (x - reconstruction) / 2
+    You bring the pictures to values from 0 to 1 first: they are compared as they come, from -1 to 1.
+error = x - reconstruction -> error = (x - reconstruction) * 127.5
+    You bring the pictures to values from 0 to 255 first: they are compared as they come, from -1 to 1.
+error = x - reconstruction -> error = x[:1] - reconstruction[:1]
+    Only the first picture counts in the distortion: the means go over the batch.
+error = x - reconstruction -> error = x[-1:] - reconstruction[-1:]
+    Only the last picture counts in the distortion: the means go over the batch.
+(mean**2 + logvar.exp() - 1 - logvar) -> (mean**2 + logvar.exp() - 1 - logvar)[:1]
+    Only the first latent counts in the KL: it is averaged over the batch.
+(mean**2 + logvar.exp() - 1 - logvar) -> (mean**2 + logvar.exp() - 1 - logvar)[-1:]
+    Only the last latent counts in the KL: it is averaged over the batch.
+(mean**2 + logvar.exp() - 1 - logvar) -> (logvar.exp() - 1 - logvar)
+    In the KL the mean is missing: latents far from 0 cost, too.
+(mean**2 + logvar.exp() - 1 - logvar) -> (mean**2)
+    In the KL logvar is missing: how wide the distribution is counts, too.
+(mean**2 + logvar.exp() - 1 - logvar) -> (mean**2 + logvar.exp() - logvar)
+    In the KL the constant is missing: for the standard normal distribution itself it must be 0.
+logvar.exp() - 1 - logvar -> (2 * logvar).exp() - 1 - 2 * logvar
+    In the KL you took logvar for the logarithm of the standard deviation: it is that of the variance.
+logvar.exp() - 1 - logvar -> (logvar / 2).exp() - 1 - logvar
+    In the KL you used the standard deviation where the variance belongs.
+- 1 - logvar -> - 1 + logvar
+    In the KL the logarithm has the wrong sign: a variance near 0 should cost a lot.
+(mean**2 + logvar -> (mean.abs() + logvar
+    In the KL the mean is not squared.
++ kl_weight * rate -> + 0.0001 * rate
+    kl_weight is not used: your weight is always the same.
++ kl_weight * rate -> + rate / kl_weight
+    You divide the KL by the weight: it is multiplied.
 """
 
 
@@ -127,11 +185,10 @@ x - reconstruction -> reconstruction - x
 """
 
 WRONG = """
-error.abs().mean() -> 3 * error.abs().mean()
+error.abs().mean() -> 2.5 * error.abs().mean()
 kl_weight * rate -> (kl_weight * rate).item()
 error.abs().mean() + error.square().mean() + kl_weight * rate -> (error.abs().mean() + error.square().mean() + kl_weight * rate).item()
 kl_weight * rate -> kl_weight**2 * rate
-error = x - reconstruction -> error = x[:1] - reconstruction[:1]
 error = x - reconstruction -> error = x - reconstruction.detach()
 logvar.exp() - 1 -> logvar.detach().exp() - 1
 """

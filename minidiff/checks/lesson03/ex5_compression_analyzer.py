@@ -17,7 +17,13 @@ def printed(made_with, steps):
         for r in right.resolutions
     ]
     read = table(*((*line, 0.0051) for line in lines), (str(steps), [right.latent_steps(right.resolutions[0])], 0))
-    return lambda text: read(re.sub(r"(?<=\d)(?=[a-zA-Z×])|(?<=\d)\.(?!\d)", " ", text))  # 256px, 256x256, 50.
+
+    def said(text):
+        text = re.sub(r"(?<=\d)(?=[a-zA-Z×])|(?<=\d)\.(?!\d)", " ", text)  # 256px, 256x256, 50.
+        begins = [re.search(rf"^\W*{r}\b", re.sub(r"(?<=\d),(?=\d{{3}})", "", text), re.M) for r in right.resolutions]
+        return {"the table": read(text), "each line begins with its resolution": all(begins)}
+
+    return said
 
 
 def cases(g):
@@ -32,7 +38,7 @@ def cases(g):
     found = []
     for method in ("pixel_size", "latent_size", "compression_ratio", "memory_saved_mb", "latent_steps"):
         found.append(case(method, (256, 512, 768, 1024)[whole(g, 0, 3)]))
-        for made_with in (settings(), ([320], 5, 4), ([240], 5, 8)):  # the ratios of these are 9.6 and 38.4
+        for made_with in (settings(), ([320], 5, 4), ([240], 5, 8), ([240], 7, 8)):  # ratios of 9.6, 38.4, and 27.43
             found.append(case(method, made_with[0][-1], made_with=made_with))
     other = ((320, 448), 5, 4), 30
     return [
@@ -56,6 +62,8 @@ commas between the thousands, and .2f gives two decimals.
 """
 
 MISTAKES = """
+self.pixel_size(resolution) // self.latent_size(resolution) -> float(self.pixel_size(resolution) // self.latent_size(resolution))
+    latent_steps gives a number with a decimal point: a whole number of steps is an int.
 resolution * resolution * 3 -> resolution * resolution
     pixel_size has no colours: each pixel has three numbers.
 (resolution // self.factor) ** 2 * self.latent_channels -> resolution**2 // self.factor * self.latent_channels
@@ -136,6 +144,44 @@ for r in self.resolutions: -> for r in (256, 512, 768, 1024):
     print_table always shows the same resolutions: take those the class was made with.
 takes {steps} -> takes 50
     print_table always says 50 steps: take the number it was given.
+sizes = f"{r:4} -> sizes = f"resolution {r:4}
+    Each line of print_table should begin with its resolution: what stands before that can go.
+sizes = f"{r:4} -> sizes = f"side {r:4}
+    Each line of print_table should begin with its resolution: what stands before that can go.
+resolution * resolution * 3 -> resolution * resolution * 4
+    pixel_size counts four numbers for each pixel: there are three colours.
+(resolution // self.factor) ** 2 * self.latent_channels -> (resolution // 8) ** 2 * self.latent_channels
+    latent_size always divides by 8, as Stable Diffusion does: take the factor that the class was made with.
+(resolution // self.factor) ** 2 * self.latent_channels -> (resolution // self.factor) * self.latent_channels
+    latent_size counts one row of the latent: it is as high as it is wide.
+resolution * resolution * 3 -> resolution * 3
+    pixel_size counts one row of the picture: it is as high as it is wide.
+self.pixel_size(resolution) / self.latent_size(resolution) -> (self.pixel_size(resolution) - self.latent_size(resolution)) / self.latent_size(resolution)
+    compression_ratio compares what is saved with the latent: it is the whole picture that is so many times larger.
+self.pixel_size(resolution) / self.latent_size(resolution) -> round(self.pixel_size(resolution) / self.latent_size(resolution), 1)
+    compression_ratio is rounded: give all the digits that come out.
+self.pixel_size(resolution) / self.latent_size(resolution) -> round(self.pixel_size(resolution) / self.latent_size(resolution), 2)
+    compression_ratio is rounded: give all the digits that come out.
+* 4 / 1_000_000 -> * 4 / 1_000_000_000
+    memory_saved_mb counts gigabytes: a megabyte has a million bytes.
+* 4 / 1_000_000 -> * 4 / 1_000
+    memory_saved_mb counts kilobytes: a megabyte has a million bytes.
+* 4 / 1_000_000 -> * 4 / 1024
+    memory_saved_mb divides by 1024 once, which gives kibibytes. A megabyte has a million bytes.
+* 4 / 1_000_000 -> * 4 / 1024**3
+    memory_saved_mb divides by 1024 three times, which gives gibibytes. A megabyte has a million bytes.
+* 4 / 1_000_000 -> * 8 / 1_000_000
+    memory_saved_mb counts eight bytes a number, as for float64; float32 has half of that.
+{self.memory_saved_mb(r):9.2f} -> {self.pixel_size(r) * 4e-6:9.2f}
+    print_table shows the MB of the picture: those that are saved are asked for.
+{self.memory_saved_mb(r):9.2f} -> {self.latent_size(r) * 4e-6:9.2f}
+    print_table shows the MB of the latent: those that are saved are asked for.
+{self.pixel_size(r):10,} {self.latent_size(r):8,} -> {self.latent_size(r):8,} {self.pixel_size(r):10,}
+    print_table has the latent size before the pixel size: the pixels come first.
+{self.compression_ratio(r):6.1f} -> {1 / self.compression_ratio(r):6.3f}
+    print_table has the ratio upside down: it says how many times fewer numbers the latent has.
+{self.compression_ratio(r):6.1f} -> {self.compression_ratio(r):6.0f}
+    print_table rounds the ratio to whole numbers: it need not be one.
 """
 
 

@@ -23,7 +23,10 @@ def psnr(x, y):
 
 
 def wires(pictures):
-    """Two wires, one that keeps what it carries and one that hands over what the first kept, and how much that was."""
+    """Three wires, and how many numbers the first one carried for a picture.
+
+    The first keeps what it carries, the others hand over what it kept: exactly, or nearly.
+    """
     kept = []
 
     def rows(z):
@@ -37,25 +40,28 @@ def wires(pictures):
         kept[:] = [rows(z).clone()]
         return kept[0].clone()
 
-    def wire_with_other_pictures(z):
+    def exactly(z):
         rows(z)
-        z = (
-            kept[0] if kept else z
-        )  # nearly: so that nothing can be found again by its numbers; whole ones are positions
+        return kept[0].clone() if kept else z
+
+    def nearly(z):
+        """So that nothing can be found again by its numbers; whole ones are positions."""
+        z = exactly(z)
         return torch.where(z == z.round(), z, z * (1 + 1e-6))
 
-    return wire, wire_with_other_pictures, lambda _: kept[0][0].numel() if kept else 0
+    return wire, exactly, nearly, lambda _: kept[0][0].numel() if kept else 0
 
 
 def cases(g):
-    """Their numbers, the pictures, the same pictures while the codec is given others, and the last picture alone."""
+    """The pictures, how many numbers, the same pictures while the codec is given others, and the last picture alone."""
     first = data.EVAL_SEED + whole(g, 0, 200)
     x, others = data.batch([data.scene(first + i) for i in range(12)]).chunk(2)
-    wire, wire_with_other_pictures, numbers = wires(len(x))
+    wire, exactly, nearly, numbers = wires(len(x))
     return [
-        Case("codec", (x, wire), read=numbers),
         Case("codec", (x, wire)),
-        Case("codec", (others, wire_with_other_pictures)),
+        Case("codec", (x, wire), read=numbers),
+        Case("codec", (others, exactly)),
+        Case("codec", (others, nearly)),
         Case("codec", (x[-1:], wires(1)[0])),
     ]
 
@@ -77,7 +83,7 @@ largest put in their places, and to_picture.
 
 def pictures(results):
     """(what should come back, what came back) of the calls that returned pictures."""
-    (_, _), (case, got), (_, again), (last, alone) = results
+    (case, got), _, _, (_, again), (last, alone) = results
     return [(case.args[0], got), (case.args[0], again), (last.args[0], alone)]
 
 
@@ -115,6 +121,8 @@ SIZE = f"More than {NUMBERS:,} numbers go over the wire for each picture."
 RANGE = "Some values that come back lie outside -1 to 1, or are no numbers: a picture has none of those."
 WIRE = """What comes back depends on something else than on what went over the wire: when the wire hands over the
     numbers of other pictures, those should appear."""
+NEARLY = """When the numbers of other pictures arrive a millionth off, their pictures do not come back: nothing may hang on
+    the last digits of a number, such as a second one packed into it."""
 TURNED = "The pictures that come back are yours turned on their side: rows and columns are swapped."
 UPSIDE = "The pictures that come back are yours upside down."
 MIRRORED = "The pictures that come back are yours in a mirror: left and right are swapped."
@@ -137,16 +145,17 @@ def compared(results):
 
 
 PROPERTIES = [
-    (SIZE, lambda results: results[0][1] <= NUMBERS),
+    (SIZE, lambda results: results[1][1] <= NUMBERS),
     (RANGE, lambda results: all(got.abs().max() <= 1 + 1e-4 for _, got in pictures(results))),
-    (" ".join(WIRE.split()), lambda results: psnr(results[1][1], results[2][1]).min() > 25),
+    (" ".join(WIRE.split()), lambda results: psnr(results[0][1], results[2][1]).min() > 25),
+    (" ".join(NEARLY.split()), lambda results: psnr(results[0][1], results[3][1]).min() > 25),
     (TURNED, not_better(lambda x: x.mT)),
     (UPSIDE, not_better(lambda x: x.flip(2))),
     (MIRRORED, not_better(lambda x: x.flip(3))),
     (SWAPPED, not_better(lambda x: x.flip(1))),
     (NEGATIVE, not_better(lambda x: -x)),
     (SCALE, not_better(lambda x: 2 * x - 1)),
-    (" ".join(BATCH.split()), lambda results: psnr(results[1][1][-1:], results[3][1]) > 40),
+    (" ".join(BATCH.split()), lambda results: psnr(results[0][1][-1:], results[4][1]) > 40),
     (
         " ".join(NOTHING.split()),
         lambda results: all(recognised(x, got) for x, got in pictures(results)),
@@ -166,6 +175,8 @@ to_picture(c).clamp(-1, 1) -> 3 * to_picture(c)
     {RANGE}
 return decompress(wire(compress(x))) -> return (wire(compress(x)), decompress(compress(x)))[1]
     {WIRE}
+codec := looked_up
+    {NEARLY}
 to_picture(c).clamp(-1, 1) -> to_picture(c).clamp(-1, 1).mT
     {TURNED}
 to_picture(c).clamp(-1, 1) -> to_picture(c).clamp(-1, 1).flip(2)
@@ -191,6 +202,16 @@ to_picture(c).clamp(-1, 1) -> to_picture(c).clamp(-1, 1).mean(1, keepdim=True).e
 to_picture(c).clamp(-1, 1) -> (to_picture(c) - 0.15).clamp(-1, 1)
     {BRIGHTNESS}
 """
+
+
+_SEEN = {}
+
+
+def looked_up(x, wire):
+    """Finds each picture again by its numbers, to the last digit."""
+    z = x.flatten(1)[:, ::50]
+    _SEEN.update((row.numpy().tobytes(), picture) for row, picture in zip(z, x, strict=True))
+    return torch.stack([_SEEN.get(row.numpy().tobytes(), 0 * x[0]) for row in wire(z)])
 
 
 def low_frequencies(x, wire):

@@ -28,6 +28,7 @@ def cases(g):
     once = [(["m", "n"] * 5, 2), (["n", "o"], 8), (["o", "p"], 7)]
     both = [(["r", "s"], 5), (["s", "r"], 4), (["t", "u"], 7)]
     border = [(["w", letter, "v"], 1) for letter in "gfedcb"]  # "vw" would be frequent, were words not apart
+    thrice = [(["e"] * 3, 3), (["f", "g"], 5), (["e"] * 2 + ["h"], 1)]  # e, e is twice in the first
     single = [(["u"], 9), (["p", "q"], 2), (["q", "p", "q"], 1)]  # a word of one piece has no pair
     some = [word(g, 8, 12, "ab") for _ in range(3)]
     overlapping = [
@@ -36,7 +37,7 @@ def cases(g):
         ["ab", "c", "ab", "c", "b"],
     ]
     pairs = [("a", "b"), ("a", "a"), ("ab", "c")]
-    counted = (*words, *longer, odd, tie, joined, shorter, pieces, once, both, border, single)
+    counted = (*words, *longer, odd, tie, joined, shorter, pieces, once, both, border, thrice, single)
     return [
         *(Case("best_pair", (w,), read=hashed) for w in counted),
         *(Case("merge", (w, ("a", "b"))) for w in some),
@@ -84,6 +85,16 @@ counts[pair] += -> counts[tuple(sorted(pair))] +=
     You count a pair and its reverse together: they are two different pairs.
 return min(counts -> for (a, _), (b, _) in zip(words, words[1:]):\\n        counts[a[-1], b[0]] += 1\\n    return min(counts
     You also pair the last piece of a word with the first of the next. A pair lies within one word.
+best_pair := lambda words: across_words(words, lambda before, after: after)
+    You also pair the last piece of a word with the first of the next. A pair lies within one word.
+best_pair := lambda words: across_words(words, lambda before, after: before)
+    You also pair the last piece of a word with the first of the next. A pair lies within one word.
+best_pair := lambda words: across_words(words, min)
+    You also pair the last piece of a word with the first of the next. A pair lies within one word.
+best_pair := by_merging
+    Where a piece stands three times in a row, you count that pair once. Count every two neighbours: there it is twice.
+best_pair := by_skipping
+    Where a piece stands three times in a row, you count that pair once. Count every two neighbours: there it is twice.
 zip(pieces, pieces[1:], strict=False) -> pieces && min(counts, key=lambda pair: (-counts[pair], pair)) -> tuple(sorted(counts, key=lambda pair: (-counts[pair], pair))[:2])
     You took the two most frequent pieces, whether or not they are neighbours.
 return min(counts, key=lambda pair: (-counts[pair], pair)) -> return "".join(min(counts, key=lambda pair: (-counts[pair], pair)))
@@ -119,6 +130,34 @@ return joined -> return "".join(joined)
 == tuple(pair) -> == list(pair)
     The pieces come back as they were. Are pair and neighbours the same type when you compare them?
 """
+
+
+def across_words(words, times):
+    """Also counts the pair of pieces at which two words meet, so many times."""
+    counts = collections.Counter()
+    for (before, m), (after, n) in zip([([], 0), *words], words, strict=False):
+        counts.update({(before[-1], after[0]): times(m, n)} if before else {})
+        for pair in zip(after, after[1:], strict=False):
+            counts[pair] += n
+    return min(counts, key=lambda pair: (-counts[pair], pair))
+
+
+def by_merging(words):
+    """Counts how many pieces fewer there would be."""
+    pairs = {pair for pieces, _ in words for pair in zip(pieces, pieces[1:], strict=False)}
+    saved = {pair: sum(n * (len(p) - len(by_looking_back(p, pair))) for p, n in words) for pair in pairs}
+    return min(saved, key=lambda pair: (-saved[pair], pair))
+
+
+def by_skipping(words):
+    """Goes on behind a pair of equal pieces."""
+    counts = collections.Counter()
+    for pieces, n in words:
+        i = 0
+        while i < len(pieces) - 1:
+            counts[pieces[i], pieces[i + 1]] += n
+            i += 1 + (pieces[i] == pieces[i + 1])
+    return min(counts, key=lambda pair: (-counts[pair], pair))
 
 
 def by_sorting(words):

@@ -23,6 +23,8 @@ def cases(g):
         for i, row in enumerate(ids):
             row[2 + (whole(g, 0, n - 5) + i) % (n - 4) :] = eos
         ids[0, -2:] = torch.tensor([eos, 0])  # another filler after the end
+        if eos < 40:
+            ids[1, :2] = torch.tensor([eos + 1, eos + 2])  # neither the first larger id nor the largest is the end
         found.append(Case("pooled", (ids, torch.randn(b, n, 6, generator=g), eos)))
     return found
 
@@ -65,8 +67,6 @@ scores.masked_fill(~sees, -torch.inf) -> (scores - 10.0 * ~sees)
     You lower hidden scores by 10, which is not enough: what is hidden still gets a share.
 scores.masked_fill(~sees, -torch.inf) -> (scores - 100.0 * ~sees)
     You lower hidden scores by 100. They may be larger than others by more than that, and then they get a share.
-scores.masked_fill(~sees, -torch.inf) -> scores * sees
-    You multiply hidden scores by 0, but the softmax of a 0 is no 0: what is hidden still gets a share.
 scores.masked_fill(~sees, -torch.inf).softmax(-1) -> scores.softmax(-1) * sees
     You mask after the softmax, so the weights of a row no longer sum to 1.
 .softmax(-1) @ v -> .softmax(-1) / q.shape[-1] ** 0.5 @ v && / q.shape[-1] ** 0.5\\n -> \\n
@@ -79,6 +79,15 @@ q.shape[-1] ** 0.5 -> q.shape[-2] ** 0.5
     The scores are scaled by the number of positions. It is the width that makes products large.
 .softmax(-1) -> .softmax(-2)
     Your softmax runs over the positions that ask. The shares that *one* position gives should sum to 1.
+.softmax(-1) -> .softmax(0)
+    Your softmax runs over the texts, which is what torch takes where no axis is named. A position shares out its
+    attention over positions.
+.softmax(-1) -> .flatten(1).softmax(1).reshape(scores.shape)
+    Your softmax runs over the whole table at once. Each position shares out an attention of 1 of its own.
+q.shape[-1] ** 0.5 -> int(q.shape[-1] ** 0.5)
+    The root of the width is a whole number in yours. It seldom is one.
+q.shape[-1] ** 0.5 -> round(q.shape[-1] ** 0.5)
+    The root of the width is a whole number in yours. It seldom is one.
 q @ k.transpose(-1, -2) -> k @ q.transpose(-1, -2)
     Queries and keys have changed places: rows belong to those who ask.
 @ v -> @ k
@@ -93,6 +102,8 @@ states[torch.arange(len(ids), device=ids.device), end] -> states[:, -1]
     The padding is made of end tokens, and you read at the last of them: the first one is the end.
 (ids == eos).int().argmax(dim=1) -> ids.argmax(dim=1)
     You look for the largest id. Here a word may have a larger id than the end token has.
+(ids == eos).int() -> (ids >= eos).int()
+    You take the first id that is at least eos for the end. Here a word may have a larger id than the end token has.
 (ids == eos).int().argmax(dim=1) -> ids.shape[1] - (ids == eos).sum(1)
     You count end tokens, or what is none. What stands behind the end may be something else.
 states[torch.arange(len(ids), device=ids.device), end] -> states[:, 0]
@@ -111,6 +122,10 @@ states[torch.arange(len(ids), device=ids.device), end] -> torch.stack([s[: i + 1
     You average over the text. That is another good idea, but CLIP reads a single state.
 states[torch.arange(len(ids), device=ids.device), end] -> states[ids == eos]
     You take the states at all end tokens, so there are more of them than texts. Only the first of each text is its end.
+states[torch.arange(len(ids), device=ids.device), end] -> ((ids == eos)[..., None] * states).sum(1)
+    You mix the states at all end tokens. Only the first of a text is its end; the others are padding.
+states[torch.arange(len(ids), device=ids.device), end] -> ((ids == eos)[..., None] * states).sum(1) / (ids == eos).sum(1)[:, None]
+    You mix the states at all end tokens. Only the first of a text is its end; the others are padding.
 states[torch.arange(len(ids), device=ids.device), end] -> states.amax(1)
     You take the largest of each number over all positions. One state is asked for, as it is.
 """

@@ -12,10 +12,15 @@ LEARNS = ("images", "texts", "logit_scale")
 
 def cases(g):
     found = []
-    for b, d, dtype in ((5, 8, torch.float64), (3, 4, torch.float32), (7, 6, torch.float64)):
+    for b, d, dtype, low, high in (
+        (5, 8, torch.float64, 0.5, 2),
+        (3, 4, torch.float32, 0.5, 2),
+        (7, 6, torch.float64, 0.5, 2),
+        (6, 4, torch.float64, 4.9, 5.2),  # a scale above 100, at which others cut it off
+    ):
         images, texts = torch.randn(2, b, d, generator=g, dtype=dtype)
         lengths = uniform(g, 0.5, 3, 2, b, 1, dtype=dtype)
-        scale = torch.tensor(uniform(g, 0.5, 2), dtype=dtype)
+        scale = torch.tensor(uniform(g, low, high), dtype=dtype)
         found.append(Case("clip_loss", (images * lengths[0], (images + texts) * lengths[1], scale)))
     return found
 
@@ -49,6 +54,10 @@ logit_scale.exp() -> logit_scale
     You multiply by the logarithm of the scale. Undo the logarithm first.
 logit_scale.exp() -> (-logit_scale).exp()
     You divide by the scale: that makes cosines even smaller.
+logit_scale.exp() -> logit_scale.exp().clamp(max=100)
+    You cut the scale off at 100, as OpenAI did while training. The loss itself takes it as it is.
+logit_scale.exp() -> logit_scale.clamp(max=4.6052).exp()
+    You cut the scale off at 100, as OpenAI did while training. The loss itself takes it as it is.
 logit_scale.exp() * ->
     The scale makes no difference: the cosines are to be multiplied by it.
 (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2 -> F.cross_entropy(logits, own)
@@ -83,6 +92,12 @@ images @ texts.T -> images @ images.T
     You compare pictures with pictures: every picture is nearest to itself, whatever the captions are.
 images @ texts.T -> texts @ texts.T
     You compare captions with captions: every caption is nearest to itself, whatever the pictures are.
+clip_loss := all_against_all
+    Pictures compete with pictures in yours, too, and captions with captions. A picture chooses among the captions
+    alone, and a caption among the pictures.
+clip_loss := lambda i, t, s: all_against_all(i, t, s, itself=True)
+    Pictures compete with pictures in yours, too, and captions with captions. A picture chooses among the captions
+    alone, and a caption among the pictures.
 clip_loss := lambda images, texts, s: F.cross_entropy(s.exp() * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T, torch.arange(len(images)), reduction="none")
     You gave a loss for each picture, and did not ask the captions. Training needs one number, the mean of both questions.
 clip_loss := lambda images, texts, s: sum(F.cross_entropy(z, torch.arange(len(z)), reduction="none") for z in [s.exp() * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T, s.exp() * F.normalize(texts, dim=-1) @ F.normalize(images, dim=-1).T]) / 2
@@ -99,6 +114,14 @@ def without_the_pair_below(images, texts, logit_scale):
     scores = logit_scale.exp() * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
     others = scores.masked_fill(torch.eye(len(scores), dtype=torch.bool), -torch.inf)
     return (others.logsumexp(0) + others.logsumexp(1)).mean() / 2 - scores.diagonal().mean()
+
+
+def all_against_all(images, texts, logit_scale, itself=False):
+    both = F.normalize(torch.cat([images, texts]), dim=-1)
+    scores = logit_scale.exp() * both @ both.T
+    if not itself:
+        scores = scores.masked_fill(torch.eye(len(both), dtype=torch.bool), -torch.inf)
+    return F.cross_entropy(scores, torch.arange(len(both)).roll(len(images)))
 
 
 RIGHT = """

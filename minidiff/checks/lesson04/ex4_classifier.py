@@ -48,12 +48,24 @@ F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts
     Each template still has a vector of its own: there should be one a class.
 F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=1).mean(1), dim=-1)
     What you bring to length 1 runs over the templates, not along a vector: name the last axis.
+F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=0).mean(1), dim=-1)
+    What you bring to length 1 runs over the classes, not along a vector: the numbers of a vector are the last axis.
+F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=-1).mean(1), dim=0)
+    The mean is brought to length 1 over the classes, not along a vector: the numbers of a vector are the last axis.
+F.normalize(F.normalize(prompts, dim=-1).mean(1), dim=-1) -> F.normalize(prompts, dim=-1).mean(1) / F.normalize(prompts, dim=-1).mean(1).norm()
+    You divide by the length of the whole table. Each class has a vector of its own, which should have length 1.
 .mean(1), dim=-1) -> .median(1).values, dim=-1)
     You take the median of each number over the templates. Their mean is asked for.
 F.normalize(images, dim=-1) @ -> images @
     The pictures' vectors keep their lengths, so a long one looks more certain.
+F.normalize(images, dim=-1) @ -> F.normalize(images, dim=0) @
+    You bring each *column* of the pictures to length 1. It is each vector, a row, that should have length 1.
+F.normalize(images, dim=-1) @ -> (images / images.norm()) @
+    You divide by the length of the whole table of pictures. Each vector should have length 1.
 .softmax(-1) -> .softmax(0)
     Your softmax runs over the pictures. The probabilities of *one* picture should sum to 1.
+.softmax(-1) -> .flatten().softmax(0).reshape(len(images), -1)
+    Your softmax runs over the whole table at once. The probabilities of each picture should sum to 1.
 (scale * F.normalize(images, dim=-1) @ weights.T).softmax(-1) -> (scale * weights @ F.normalize(images, dim=-1).T).softmax(0)
     Your table has a row for each class. It should have a row for each picture.
 scale * ->

@@ -9,7 +9,7 @@ from minidiff.checks.parts import uniform
 
 def cases(g):
     found = []
-    for n, d, p, m, k in ((40, 8, 2, 1, 5), (30, 6, 3, 1, 4), (50, 10, 1, 2, 6), (25, 5, 2, 2, 3)):
+    for n, d, p, m, k in ((40, 8, 2, 1, 5), (30, 6, 3, 1, 4), (50, 10, 1, 2, 6), (25, 5, 2, 2, 3), (40, 9, 3, 2, 4)):
         gallery = uniform(g, 0.3, 3, n, 1) * torch.randn(n, d, generator=g, dtype=torch.float64)
         plus = F.normalize(torch.randn(p, d, generator=g, dtype=torch.float64), dim=-1)
         minus = F.normalize(torch.randn(m, d, generator=g, dtype=torch.float64), dim=-1)
@@ -43,14 +43,19 @@ plus.sum(0) - minus.sum(0) -> minus.sum(0) - plus.sum(0)
     Those are the farthest ones: the order is the wrong way round, or plus and minus have changed places.
 plus.sum(0) - minus.sum(0) -> plus.mean(0) - minus.mean(0)
     You average plus and minus, each on its own. With two here and one there, the one counts too much.
+plus.sum(0) - minus.sum(0) -> (plus - minus).sum(0)
+    You subtract before you add up. Where one vector is on one side and two are on the other, the one is used twice, and
+    three and two do not fit at all.
 plus.sum(0) - minus.sum(0) -> F.normalize(plus.sum(0), dim=-1) - F.normalize(minus.sum(0), dim=-1)
     You bring plus and minus to length 1, each on its own. How much there is of each should count.
 plus.sum(0) - minus.sum(0) -> plus[0] - minus[0]
     Only the first vector of each group is used.
 F.cosine_similarity(gallery, target[None], dim=-1) -> (gallery @ target)
     A long vector of the gallery wins in yours only because it is long. The angle should count.
-F.cosine_similarity(gallery, target[None], dim=-1) -> -(gallery - target).norm(dim=-1)
+F.cosine_similarity(gallery, target[None], dim=-1) -> (-(gallery - target).norm(dim=-1))
     You measure the distance between the ends. The angle should count, not the lengths.
+F.cosine_similarity(gallery, target[None], dim=-1) -> (-(gallery - F.normalize(target, dim=0)).norm(dim=-1))
+    You measure the distance between the ends, where the gallery's vectors keep their lengths. The angle should count.
 F.cosine_similarity(gallery, target[None], dim=-1) -> F.cosine_similarity(gallery, target[None], dim=-1).abs()
     You ignore the sign of the cosine, so those that point the opposite way count as near.
 .topk(k).indices -> .topk(k).indices.flip(0)

@@ -14,6 +14,9 @@ from minidiff.judge import labels
 KINDS = {"objects": "objects", "where": "layout", "size": "size", "style": "style", "place": "place"}
 
 
+COMMON = "fox,cat,dog,rocket,red apple,green apple,owl,pizza,star,car,tree,banana,house".split(",")  # one a place
+
+
 class Rehashed(str):
     """The same text, with the hash that it might have when Python is started anew."""
 
@@ -21,8 +24,19 @@ class Rehashed(str):
         return super().__hash__() ^ 0x5DEECE66D
 
 
+def in_turn(spec, i, many):
+    """The i-th of so many: with the i-th size, position and relation; or style, object and place, if there are many."""
+    if many > 4:
+        return replace(spec, place=data.PLACES[i], style=spec.style and data.STYLES[i % 3], objects=(COMMON[i],))
+    choice = data.RELATIONS if len(spec.objects) == 2 else data.POSITIONS
+    return replace(spec, size=spec.size and data.SIZES[i % 2], where=spec.where and choice[i])
+
+
 def cases(g):
-    """Captions of every kind, each twice, the second time as if Python had been started anew."""
+    """Captions of every kind, each thrice, the third time as if Python had been started anew.
+
+    Two kinds are of every place, sizes and positions are in turn: whoever always gives the same meets it among them.
+    """
     rng, specs = np.random.RandomState(whole(g, 0, 2**31 - 1)), []
     wanted = [
         lambda s: len(s.objects) == 2 and not s.style,
@@ -34,11 +48,11 @@ def cases(g):
         lambda s: len(s.objects) == 1 and not s.where and not s.size and s.style,
     ]
     for kind in wanted:
-        found = []
-        while len(found) < 4:
+        found, some = [], 4 if kind in wanted[:5] else len(data.PLACES)
+        while len(found) < some:
             spec = data.random_spec(rng)
             found += [spec] if kind(spec) else []
-        specs += found
+        specs += [in_turn(spec, i, some) for i, spec in enumerate(found)]
     captions = [str(spec) for spec in specs]
     random.Random(whole(g, 0, 2**31 - 1)).shuffle(captions)
     return [Case("hard_negative", (each,)) for caption in captions for each in (caption, caption, Rehashed(caption))]

@@ -57,6 +57,10 @@ attention := lambda q, k, v: F.scaled_dot_product_attention(q, k, v)
 math.sqrt(q.shape[-1]) -> q.shape[-1]
     You divide by the number of channels. A typical dot product grows more slowly than that: look at its standard
     deviation, not at its variance.
+math.sqrt(q.shape[-1]) -> math.isqrt(q.shape[-1])
+    The root is a whole number in yours. The root of a number of channels seldom is one.
+math.sqrt(q.shape[-1]) -> round(math.sqrt(q.shape[-1]))
+    The root is a whole number in yours. The root of a number of channels seldom is one.
 / math.sqrt(q.shape[-1]) -> * math.sqrt(q.shape[-1])
     You multiply the scores where you should divide: they are too large already.
 math.sqrt(q.shape[-1]) -> math.sqrt(k.shape[-2])
@@ -80,6 +84,18 @@ scores.softmax(-1) -> scores.exp()
     The weights are exponentials that do not sum to 1: divide by their sum, as a softmax does.
 scores.softmax(-1) -> scores.exp() / scores.exp().sum(-1, keepdim=True)
     Small scores come out right. Of a large one the exponential is infinite: take the largest off first, or use softmax.
+scores.softmax(-1) -> (scores - scores.max()).exp() / (scores - scores.max()).exp().sum(-1, keepdim=True)
+    You take the same number off the scores of every query. Where a query's own are all far below it, their exponentials
+    are 0 and nothing is left to share out: take off the largest of each query.
+scores.softmax(-1) -> (e := (scores - scores.amax((-2, -1), keepdim=True)).exp()) / e.sum(-1, keepdim=True)
+    You take the same number off the scores of every query. Where a query's own are all far below it, their exponentials
+    are 0 and nothing is left to share out: take off the largest of each query.
+scores.softmax(-1) -> scores.clamp(-80, 80).softmax(-1)
+    You cut large scores off at a limit, and beyond it they all count the same. How far they are apart still matters.
+scores.softmax(-1) -> scores.clamp(max=80).softmax(-1)
+    You cut large scores off at a limit, and beyond it they all count the same. How far they are apart still matters.
+scores.softmax(-1) -> (e := scores.clamp(max=80).exp()) / e.sum(-1, keepdim=True)
+    You cut large scores off at a limit, and beyond it they all count the same. How far they are apart still matters.
 scores.softmax(-1) -> scores.flatten(-2).softmax(-1).reshape(scores.shape)
     The softmax runs over queries and keys at once. Each query shares out an attention of 1 of its own.
 q @ k.transpose(-1, -2) / -> F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).transpose(-1, -2) /

@@ -92,6 +92,9 @@ attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).mean(1, keepdim=True).sof
     All heads use the same scores, the mean of them: each head compares on its own.
 attention(q, k, v)) -> (q @ k.mT / q.shape[-1] ** 0.5).softmax(1) @ v)
     The softmax runs along the heads: it is the keys that compete.
+multi_head := between_heads
+    The heads of one token look at each other: tokens and heads have to change places before. Each head compares the
+    tokens of the one side with those of the other.
 attention(q, k, v)) -> attention(q, v, k))
     Keys and values have changed places: it is values that are mixed.
 return merge_heads(attention(q, k, v)) -> return attention(q, k, v)
@@ -113,6 +116,13 @@ def stacked(q, k, v, heads):
     parts = (torch.cat(x.chunk(heads, -1)) for x in (q, k, v))
     out = torch.nn.functional.scaled_dot_product_attention(*parts)
     return out.reshape(len(q), heads, *out.shape[1:]).transpose(1, 2).flatten(2)
+
+
+def between_heads(q, k, v, heads):
+    """Attention along the wrong axis, for the heads stand behind the tokens."""
+    q, k, v = (x.unflatten(-1, (heads, -1)) for x in (q, k, v))
+    weights = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)
+    return (weights @ v).flatten(2)
 
 
 RIGHT = """

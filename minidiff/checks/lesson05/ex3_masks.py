@@ -69,10 +69,10 @@ scores.masked_fill(~mask, -math.inf) -> scores
     The mask is used the wrong way round: what may be looked at is forbidden.
 scores.masked_fill(~mask, -math.inf).softmax(-1) -> scores.softmax(-1) * mask
     Forbidden weights become 0 after the softmax, and what they had is lost: rows no longer sum to 1.
-scores.masked_fill(~mask, -math.inf) -> scores * mask
-    Forbidden scores become 0, but the softmax of a score of 0 is not 0: they are still looked at.
+scores.masked_fill(~mask, -math.inf) -> (scores * mask)
+    Forbidden scores become 0, or nearly, but the softmax of a score of 0 is not 0: they are still looked at.
 ~mask, -math.inf -> ~mask, 1e-9
-    Forbidden scores become a very small number, but not a very negative one: they are still looked at.
+    Forbidden scores become 0, or nearly, but the softmax of a score of 0 is not 0: they are still looked at.
 ~mask, -math.inf -> ~mask, -1.0
     Forbidden scores are lowered to -1, which is not enough: they are still looked at.
 ~mask, -math.inf -> ~mask, -10.0
@@ -87,9 +87,36 @@ scores.masked_fill(~mask, -math.inf).softmax(-1) -> (scores * mask).masked_fill(
     The mask is used the wrong way round: what may be looked at is forbidden.
 scores.masked_fill(~mask, -math.inf) -> (scores + -math.inf * (1 - mask.to(scores)))
     Infinity times 0 is no number, so what is allowed becomes nan: put infinities where they belong, and nothing elsewhere.
-masked_attention := lambda q, k, v, mask: (w := (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) * mask) / w.sum(-1, keepdim=True) @ v
-    You mask after the exponentials. Where a forbidden score is far larger, all the others are 0 by then, and 0 over 0 is
-    no number: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w)
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-6)
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-8)
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-9)
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-10)
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-12)
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w.clamp(min=1e-6))
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w.clamp(min=1e-9))
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w.clamp(min=1e-12))
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
+masked_attention := lambda *args: masked_late(*args, lambda w: w.where(w > 0, 1))
+    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
+    them back: mask the scores.
 scores.masked_fill(~mask, -math.inf) -> (scores + mask.to(scores))
     The mask is used as 0 and 1, to be added: what is allowed becomes likelier by that much, and nothing is forbidden.
 scores.masked_fill(~mask, -math.inf).softmax(-1) -> scores.softmax(-1).masked_fill(~mask, -math.inf)
@@ -112,7 +139,16 @@ masked_attention := lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v
     All queries use the first row of the mask: each has a row of its own.
 .softmax(-1) @ v -> .softmax(-1)
     You return the weights. They still have to mix the values.
+scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) -> scores = q @ k.transpose(-1, -2) / math.isqrt(q.shape[-1])
+    The mask is right. But the root of the number of channels is a whole number in yours, and it seldom is one.
 """
+
+
+def masked_late(q, k, v, mask, total):
+    """The weights of all keys, those of the forbidden ones then 0, and all divided by what is left."""
+    weights = (q @ k.mT / math.sqrt(q.shape[-1])).softmax(-1) * mask
+    return weights / total(weights.sum(-1, keepdim=True)) @ v
+
 
 RIGHT = """
 return torch.ones(n, n, dtype=torch.bool).tril() -> return torch.arange(n)[None] <= torch.arange(n)[:, None]

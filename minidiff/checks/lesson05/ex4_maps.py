@@ -17,10 +17,22 @@ class Seen(UNet):
         return super().forward(*args, **kwargs)
 
 
+def replaced(module):
+    """How many of a module's methods are others than its class gives it."""
+    put = {name: value for name, value in vars(module).items() if callable(value)}
+    return sum(
+        getattr(value, "__func__", None) is not getattr(type(module), name, value) for name, value in put.items()
+    )
+
+
 def hooks_left(maps):
-    """How many hooks are still in the U-Net that was called last, beside the maps' names."""
-    left = [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in RAN[0].modules()] if RAN else []
-    return {"hooks left in the U-Net": sum(left), "names": sorted(maps)}
+    """How many hooks, and methods that were put in, are still in the U-Net that was called last; the maps' names."""
+    modules = list(RAN[0].modules()) if RAN else []
+    return {
+        "hooks left in the U-Net": sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules),
+        "methods left replaced in the U-Net": sum(map(replaced, modules)),
+        "names": sorted(maps),
+    }
 
 
 def random_unet(g, **options):
@@ -115,12 +127,15 @@ return maps -> return list(maps.values())
 handle.remove() -> pass
     The maps are right, but your hooks are still in the U-Net: from now on it would compute maps at every call, and keep
     them. Each hook comes with a handle that removes it.
+attention_maps := lambda unet, x, t, context: by_replacing_forward(unet, x, t, context, and_back=False)
+    The maps are right, but the layers still have your forward in the place of their own: from now on it would run at
+    every call. Put theirs back.
 return maps -> return {}
     The dictionary is empty: no hook was called. Were they placed before the U-Net ran, and on which layers?
 """
 
 
-def by_replacing_forward(unet, x, t, context):
+def by_replacing_forward(unet, x, t, context, and_back=True):
     """No hooks: for one call, each layer's forward also keeps its map."""
     maps, layers = {}, {name: layer for name, layer in unet.named_modules() if name.endswith("attn2")}
 
@@ -133,11 +148,13 @@ def by_replacing_forward(unet, x, t, context):
 
         return f
 
+    own = {layer: layer.forward for layer in layers.values()}
     for name, layer in layers.items():
         layer.forward = kept(name, layer, layer.forward)
     unet(x, t, context)
     for layer in layers.values():
-        del layer.forward
+        if and_back:
+            layer.forward = own[layer]
     return maps
 
 

@@ -22,6 +22,15 @@ def heat_near(g, mask, side):
             return heat
 
 
+def flat(g):
+    """A map and a mask whose cut falls among equally dark pixels, where it makes no difference which are marked."""
+    heat = torch.zeros(8, 8)
+    heat[2:5, 3:6] = uniform(g, 0.5, 1, 3, 3, dtype=torch.float32)
+    mask = torch.ones(64, 64, dtype=torch.bool)
+    mask[20:36, 28:40] = False  # all of it is where the map is bright, so all dark pixels are in the mask
+    return heat.flatten(), mask
+
+
 def cases(g):
     sizes = (8, 128, 128), (4, 64, 64), (8, 64, 96), (4, 80, 48)
     masks = [blob(g, *size) for _, *size in sizes]
@@ -29,16 +38,17 @@ def cases(g):
     maps = [heat_near(g, mask, side) for (side, *_), mask in zip(sizes, masks, strict=True)]
     return [
         *(Case("map_iou", pair) for pair in zip(maps, masks, strict=True)),
+        Case("map_iou", flat(g)),
         *(Case("chance_iou", (mask,)) for mask in masks),
     ]
 
 
-def among_places(heat, mask):
+def among_places(heat, mask, mode="area"):
     """The IoU among places, not pixels."""
     side = math.isqrt(len(heat))
-    small = (F.adaptive_avg_pool2d(mask[None].float(), side)[0] > 0.5).flatten()
+    small = (F.interpolate(mask[None, None].float(), (side, side), mode=mode) > 0.5).flatten()
     marked = torch.zeros(len(heat), dtype=torch.bool)
-    marked[heat.topk(int(small.sum())).indices] = True
+    marked[heat.topk(max(int(small.sum()), 1)).indices] = True
     return (marked & small).sum().item() / max((marked | small).sum().item(), 1)
 
 
@@ -64,6 +74,8 @@ mode="bilinear" -> mode="bilinear", align_corners=True
     The map is stretched so that the middle of its first place falls on the first pixel. Leave align_corners as it is.
 size=mask.shape -> size=mask.shape[0]
     The map is enlarged to a square. The mask has a height and a width, and they may differ.
+size=mask.shape -> size=mask.shape[::-1]
+    The map is enlarged with height and width exchanged. The mask's shape is (height, width), and so is size.
 size=mask.shape -> size=128
     The map is always enlarged to 128 pixels. The mask says how large.
 marked[large.flatten().topk(int(mask.sum())).indices] = True\\n    marked = marked.reshape(mask.shape) -> marked = large > large.mean()
@@ -94,6 +106,15 @@ heat.reshape(1, 1, side, side) -> heat.reshape(1, 1, side, side).flip(2)
     The map is upside down: the first row of places is the top one.
 map_iou := among_places
     You made the mask smaller. Enlarge the map: the mask has the truth in full.
+map_iou := lambda heat, mask: among_places(heat, mask, "bilinear")
+    You made the mask smaller. Enlarge the map: the mask has the truth in full.
+map_iou := lambda heat, mask: among_places(heat, mask, "nearest")
+    You made the mask smaller. Enlarge the map: the mask has the truth in full.
+map_iou := from_the_last_on
+    You mark every pixel that is as bright as the last one needed. Where several are equally bright, those are more than
+    the mask has.
+map_iou := above_the_quantile
+    You mark the pixels above a quantile. Where several are equally bright, those are fewer than the mask has.
 return (marked & mask).sum().item() / (marked | mask).sum().item() -> return 100 * (marked & mask).sum().item() / (marked | mask).sum().item()
     That is in percent: 1 is a perfect hit.
 return (marked & mask).sum().item() / (marked | mask).sum().item() -> return (marked & mask).sum() / (marked | mask).sum()
@@ -121,11 +142,24 @@ a = mask.double().mean().item() -> a = mask.double().mean()
 """
 
 
-def by_threshold(heat, mask):
+def marked_where(heat, mask, bright):
+    """The IoU with all pixels of the enlarged map for which this holds."""
     side = round(len(heat) ** 0.5)
     big = F.interpolate(heat.view(1, 1, side, side), mask.shape, mode="bilinear", align_corners=False)[0, 0]
-    found = big >= big.flatten().sort(descending=True).values[int(mask.sum()) - 1]
+    found = bright(big)
     return (found & mask).sum().item() / (found | mask).sum().item()
+
+
+def from_the_last_on(heat, mask):
+    return marked_where(heat, mask, lambda x: x >= x.flatten().sort(descending=True).values[int(mask.sum()) - 1])
+
+
+def above_the_quantile(heat, mask):
+    return marked_where(heat, mask, lambda x: x > x.quantile(1 - mask.float().mean()))
+
+
+def by_ranks(heat, mask):
+    return marked_where(heat, mask, lambda x: (-x).flatten().argsort().argsort().reshape(x.shape) < mask.sum())
 
 
 def by_drawing(mask):
@@ -136,7 +170,7 @@ def by_drawing(mask):
 
 
 RIGHT = """
-map_iou := by_threshold
+map_iou := by_ranks
 map_iou := attention_iou
 chance_iou := lambda mask: 1 / (2 / mask.double().mean().item() - 1)
 chance_iou := lambda mask: (a := mask.float().mean().item()) / (2 - a)

@@ -140,6 +140,9 @@ TURNED = "Your maps fit when rows and columns change places: the places are coun
 UPSIDE = "Your maps fit when they are turned upside down: the first places are those at the top."
 OTHER = "Your maps find the other object: are words and positions mixed up?"
 
+CHANCE = """Where your maps are bright there is hardly ever the object, as if by chance: is `word` used as it is given?
+    Position 0 is the start token."""
+
 PROPERTIES = [
     (" ".join(FINITE.split()), lambda results: all(got.isfinite().all() for _, got in results)),
     (WORD, differ),
@@ -152,6 +155,7 @@ PROPERTIES = [
     (TURNED, not_best_as("turned")),
     (UPSIDE, not_best_as("upside")),
     (OTHER, not_best_as("other")),
+    (" ".join(CHANCE.split()), lambda results: mean_iou(results, READINGS["as given"]) > 0.12),
     (CLEARLY, lambda results: mean_iou(results, READINGS["as given"]) > wanted(results), compared),
 ]
 
@@ -176,6 +180,12 @@ find := lambda maps, word, words: find(maps, word, words).reshape(16, 16).flip(0
     {UPSIDE}
 find := lambda maps, word, words: find(maps, 4 - word, words)
     {OTHER}
+find := lambda maps, word, words: find(maps, word + 1, [i + 1 for i in words])
+    {CHANCE}
+find := lambda maps, word, words: find(maps, word + 1, words)
+    {CHANCE}
+find := lambda maps, word, words: find(maps, word - 1, words)
+    {CHANCE}
 """
 
 

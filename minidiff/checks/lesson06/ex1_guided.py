@@ -85,6 +85,9 @@ guided := in_pairs
 guided := two_calls
     The numbers of a plain network would be right, but you called it twice. One call on a batch twice as large is asked
     for.
+context).chunk(2) -> context).split(2)
+    You cut the batch into parts of two pictures each, as .split(2) does. Two parts are needed, however many pictures
+    there are.
 torch.cat([t, t]) -> t[:1].expand(2 * len(t))
     Every picture got the time of the first one: each has its own t.
 uncond.expand_as(cond) -> uncond[:1].expand_as(cond)

@@ -90,8 +90,17 @@ return x0_negative + scale * (x0_cond - x0_negative) -> return x0_cond - (scale 
     negative_prompt takes the negative answer away scale - 1 times, but counts the prompt's once: its weight is the
     scale.
 compose := lambda x0_null, x0s, weights: x0_null + (weights[:, None, None, None] * (x0s - x0_null)).sum(0)
-    compose gives the weights four axes. They have to be as many as x0s has, or the weights land on another axis than
-    the prompts'.
+    compose gives the weights a fixed number of axes. They have to be as many as x0s has, or the weights land on another
+    axis than the prompts'.
+compose := lambda x0_null, x0s, weights: x0_null + (weights[:, None, None, None, None] * (x0s - x0_null)).sum(0)
+    compose gives the weights a fixed number of axes. They have to be as many as x0s has, or the weights land on another
+    axis than the prompts'.
+compose := lambda x0_null, x0s, weights: x0_null + (weights[:, None] * (x0s - x0_null)).sum(0)
+    compose gives the weights a fixed number of axes. They have to be as many as x0s has, or the weights land on another
+    axis than the prompts'.
+compose := lambda x0_null, x0s, weights: x0_null + (weights * (x0s - x0_null)).sum(0)
+    compose lines the weights up with the last axis, as torch does where nothing else is said. They belong to the
+    prompts, the first axis.
 return x0_negative + scale * (x0_cond - x0_negative) -> return x0_negative + max(scale, 1) * (x0_cond - x0_negative)
     negative_prompt takes any scale below 1 for 1. A scale of 0 should give the negative answer.
 """

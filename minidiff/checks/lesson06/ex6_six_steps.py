@@ -11,6 +11,7 @@ from minidiff.schedule import trailing
 STEPS, GOAL = 6, 0.065
 RANGE = "Some of your scales are below 0 or above 20, or are no numbers."
 MANY = f"More than {STEPS} steps are guided: their scale is not 1."
+NONE = "No step is guided: each of your scales is 1. The times t run from 1000 down to 40."
 FAR = (
     "Early guidance empties some of the blobs, late guidance no longer brings a point out of the wrong one, and too much "
     "of it pushes points off the data. Which is it?"
@@ -41,6 +42,7 @@ PROPERTIES = [
         _of(lambda scales: _guided(scales) <= STEPS),
         _of(lambda scales: f"{_guided(scales)} are, of 25."),
     ),
+    (NONE, _of(_guided)),
     (
         FAR,
         _of(lambda scales: _distance(tuple(scales)) <= GOAL),
@@ -69,6 +71,8 @@ my_guidance := lambda t: torch.full_like(t, 3)
     More than 6 steps are guided: their scale is not 1. 25 are, of 25.
 my_guidance := lambda t: torch.where((t > 333) & (t <= 667), 4.0, 1.0).to(t)
     More than 6 steps are guided: their scale is not 1. 8 are, of 25.
+my_guidance := lambda t: torch.where((t > 0.3) & (t < 0.6), 5.0, 1.0).to(t)
+    {NONE}
 """
 
 RIGHT = """
@@ -80,7 +84,6 @@ my_guidance := lambda t: torch.where((t <= 640) & (t >= 240) & (t % 80 == 0), 1 
 
 # lesson 06's intervals and constants, and what else is not enough
 WRONG = """
-my_guidance := lambda t: torch.ones_like(t)
 my_guidance := lambda t: torch.full_like(t, 1.5)
 my_guidance := lambda t: torch.full_like(t, 2)
 my_guidance := lambda t: torch.where(t > 667, 4.0, 1.0).to(t)

@@ -23,12 +23,12 @@ def noised(own):
 
 
 def denoiser(g, dtype):
-    """Stands for a network: linear in neither x nor t, and mixing the numbers of a sample."""
+    """Stands for a network: linear in neither x nor t, mixing the numbers of a sample, and often above 1."""
     a, b, c = (uniform(g, low, high) for low, high in ((0.6, 1.2), (0.2, 0.5), (0.5, 1.5)))
 
     def denoise(x, t):
         t = torch.as_tensor(t, dtype=dtype) / 30
-        return torch.tanh(a * x + b * x.roll(1, -1) - t) * (1 + 0.5 * torch.cos(3 * t + c))
+        return torch.tanh(a * x + b * x.roll(1, -1) - t) * (2 + torch.cos(3 * t + c))
 
     return denoise
 
@@ -47,10 +47,10 @@ def sampler_cases(name, g):
     middle = whole(g, 14, 19)
     return [
         case([30, 24, middle, 9, 4, 0], 2, 3, 4),
-        case([28, 20, middle - 4, 5], 3, 5),  # does not end in clean data
-        case([27, 12, 1], 2, 3),
+        case([27, uniform(g, 11.2, 11.4), 1], 3, 5),  # times need not be whole
         case([30, 21, 13, 6, 0], 2, 2, 3, 4, dtype=torch.float32),
         case([25, 0], 4, 2),
+        case([28, 20, middle - 4, 5], 2, 3, 4),  # no clean data, so what is remembered shows in the next call
     ]
 
 
@@ -60,6 +60,16 @@ def with_start(sampler):
 
 def the_end(sampler):
     return lambda *args: [*sampler(*args)][-1]
+
+
+def whole_times(sampler):
+    """With a schedule that is asked for whole times only."""
+    return lambda denoise, x, schedule, *more: sampler(denoise, x, lambda t: schedule(int(t)), *more)
+
+
+def whole_list(sampler):
+    """With whole times only."""
+    return lambda denoise, x, schedule, ts, *more: sampler(denoise, x, schedule, ts.floor(), *more)
 
 
 def one_tensor(sampler):

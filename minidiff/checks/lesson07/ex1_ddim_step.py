@@ -79,8 +79,8 @@ std = eta * sigma_s -> std = eta * sigma && (sigma_s**2 - std**2) -> (sigma_s**2
 (1 - (sigma_s / alpha_s) ** 2 / (sigma / alpha) ** 2) -> (1 - (sigma / alpha) ** 2 / (sigma_s / alpha_s) ** 2).abs() && (sigma_s**2 - std**2) -> (sigma_s**2 - std**2).clamp(min=0)
     The ratio of the two r is upside down, so the fresh noise leaves no room: that of s, the smaller one, stands above.
 (1 - (sigma_s / alpha_s) ** 2 / (sigma / alpha) ** 2) -> (1 - (sigma / alpha) ** 2 / (sigma_s / alpha_s) ** 2)
-    There is a root of a number below 0. Under it stands one minus a ratio that lies between 0 and 1: is the ratio upside
-    down, or are the two exchanged?
+    There is a root of a number below 0. Under it stands one minus a ratio that lies between 0 and 1: is the ratio
+    upside down, or are the two exchanged?
 return alpha_s * x0 -> return alpha * x0
     Your guess of the picture is still scaled by the alpha of t: the step ends at s.
 return alpha_s * x0 -> return x0
@@ -103,6 +103,42 @@ std = eta * sigma_s * -> std = eta *
     The deviation of the fresh noise lacks the factor sigma at s.
 std = eta * sigma_s * -> std = eta * && (sigma_s**2 - std**2) -> (sigma_s**2 - std**2).clamp(min=0)
     The deviation of the fresh noise lacks the factor sigma at s, so it is too large and leaves no room for the old.
+= schedule(t), schedule(s) -> = [[a.sqrt() for a in schedule(i)] for i in (t, s)]
+    You draw the roots of what the schedule gives. Those are alpha and sigma themselves: the roots are drawn already.
+= schedule(t), schedule(s) -> = [[a**2 for a in schedule(i)] for i in (t, s)]
+    You square what the schedule gives. Those are alpha and sigma themselves, as they stand in the formulas.
+= schedule(t), schedule(s) -> = [(a.sqrt(), (1 - a).sqrt()) for a, _ in (schedule(t), schedule(s))]
+    You take alpha for the papers' alpha-bar, and find both levels from it. It is the root already, and sigma is given,
+    too.
+std = eta * sigma_s * (1 - (sigma_s / alpha_s) ** 2 / (sigma / alpha) ** 2).sqrt() -> std = eta * sigma_s / sigma * (1 - alpha / alpha_s).sqrt()
+    In your std the alphas stand as in the paper. Its alpha is the square of ours, so under the root the ratio is
+    squared.
+std = eta * sigma_s * (1 - (sigma_s / alpha_s) ** 2 / (sigma / alpha) ** 2).sqrt() -> std = eta * ((1 - alpha_s) / (1 - alpha) * (1 - alpha / alpha_s)).sqrt() && (sigma_s**2 - std**2) -> (sigma_s**2 - std**2).clamp(min=0)
+    In your std the alphas stand as in the paper. Its alpha is the square of ours.
+std = eta * sigma_s * (1 - (sigma_s / alpha_s) ** 2 / (sigma / alpha) ** 2).sqrt() -> std = eta * ((1 - alpha_s) / (1 - alpha) * (1 - alpha / alpha_s)).sqrt() && (sigma_s**2 - std**2) -> (1 - alpha_s - std**2).clamp(min=0)
+    In both noises the alphas stand as in the paper. Its alpha is the square of ours.
++ std * noise -> + eta * std * noise
+    eta comes in twice where the fresh noise is added: std has it already.
+std = eta * -> std = eta**2 *
+    eta is squared in your std, or stands in it twice: it multiplies the standard deviation once.
+eps = (x - alpha * x0) / sigma -> eps = (x - alpha * x0) / (x - alpha * x0).std()
+    You bring the old noise to size 1 by the standard deviation that you measure. Sigma at t is how large it is; what a
+    few numbers show is only near that.
+(sigma_s**2 - std**2).sqrt() * eps -> ((sigma_s**2 - std**2).sqrt() if eta == 1 else sigma_s) * eps
+    The old noise makes room only where eta is 1. It has to as soon as there is any fresh noise.
+(sigma_s**2 - std**2).sqrt() * eps -> (sigma_s**2 - (std / eta) ** 2 if eta else sigma_s**2).clamp(min=0).sqrt() * eps
+    The old noise makes room for all of DDPM's fresh noise, though eta lets in less: the same std belongs in both
+    places.
+(sigma / alpha) ** 2).sqrt() -> (sigma / alpha) ** 2) ** 1 / 2
+    Your std is halved where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+(sigma_s**2 - std**2).sqrt() * eps -> (sigma_s**2 - std**2) ** 1 / 2 * eps
+    The size of the old noise is halved where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+(sigma / alpha) ** 2).sqrt() -> (sigma / alpha) ** 2) ** 1 / 2 && (sigma_s**2 - std**2).sqrt() * eps -> (sigma_s**2 - std**2) ** 1 / 2 * eps
+    Both noises are halved where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+(x - alpha * x0) / sigma -> x - alpha * x0 / sigma
+    In your eps only the picture is divided by sigma: parentheses are missing around the difference.
+std * noise -> std * noise / noise.std()
+    You bring the fresh noise to a standard deviation of exactly 1. It is drawn from such noise: take it as it is.
 """
 
 RIGHT = r"""

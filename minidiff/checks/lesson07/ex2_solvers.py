@@ -1,7 +1,7 @@
 """7.2 two solvers of the curve: Euler and Heun."""
 
 from minidiff import sample
-from minidiff.checks.lesson07 import one_tensor, sampler_cases, the_end, with_start  # noqa: F401  the edits use them
+from minidiff.checks.lesson07 import one_tensor, sampler_cases, the_end, whole_list, whole_times, with_start
 
 EQUIVALENT = """
 zip(ts[:-1], ts[1:], strict=True) -> zip(ts[:-1], ts[1:])
@@ -97,15 +97,56 @@ heun := lambda *args: [*heun(*args)][:-1]
 x = tried\n        yield x -> x = tried\n        yield x / alpha_s
     heun yields x over alpha: bring each state back before you yield it.
 euler := one_tensor(euler)
-    euler yields one and the same tensor at every step, and changes it afterwards: make a new one (x = x - y, not x -= y).
+    euler yields one and the same tensor at every step, and changes it afterwards: make a new one (x = x - y, not x -=
+    y).
 heun := one_tensor(heun)
-    heun yields one and the same tensor at every step, and changes it afterwards: make a new one (x = x - y, not x -= y).
+    heun yields one and the same tensor at every step, and changes it afterwards: make a new one (x = x - y, not x -=
+    y).
 if sigma_s > 0: -> if sigma_s > 0:\n            yield tried
     heun yields what it has tried as well: one state belongs to each step, the one after the second walk.
 eps = (x - alpha * denoise(x, t)) / sigma\n        tried -> eps = (x - alpha * denoise(x, t)) / sigma if t == ts[0] else second\n        tried && eps = (eps + (tried - alpha_s * denoise(tried, s)) / sigma_s) / 2 -> second = (tried - alpha_s * denoise(tried, s)) / sigma_s\n            eps = (eps + second) / 2
     heun begins a step with the second slope of the step before. That was looked at in another state: look again.
 if sigma_s > 0: -> if s > 1:
     heun does not look again where the step ends at time 1. Only where no noise is left at s it must not.
+euler := whole_times(euler)
+    euler makes whole numbers of the times before the schedule is asked. They need not be whole, and it knows those
+    between.
+euler := whole_list(euler)
+    euler makes whole numbers of the times. They need not be whole.
+heun := whole_times(heun)
+    heun makes whole numbers of the times before the schedule is asked. They need not be whole, and it knows those
+    between.
+heun := whole_list(heun)
+    heun makes whole numbers of the times. They need not be whole.
+heun := midpoint
+    heun looks again half way along the step, and follows that slope alone. Its second look is at the end of the step,
+    and the mean of both slopes counts.
+heun := lambda *args: midpoint(*args, to_the_end=True)
+    heun looks again half way along the step, and follows that slope alone. Its second look is at the end of the step,
+    and the mean of both slopes counts.
+if sigma_s > 0: -> rough = tried\n        if sigma_s > 0: && x = tried\n        yield x -> x = rough\n        yield tried
+    heun yields what it should, but begins the next step from where the first walk ended: begin from the state you
+    yield.
+if sigma_s > 0: -> rough = tried\n        if sigma_s > 0: && x = tried\n        yield x -> x = tried\n        yield rough
+    heun yields where its first walk ended, though it goes on from where the second did: yield that one.
+denoise(tried, s)) / sigma_s) / 2 -> denoise(tried, s)) / sigma) / 2
+    The second slope of heun is divided by sigma at t. The state that was tried is at s.
+alpha_s * denoise(tried, s)) -> alpha * denoise(tried, s))
+    The second slope of heun takes out the guess with the alpha of t. The state that was tried is at s.
+eps = (x - alpha * denoise(x, t)) / sigma\n        x = -> eps = x - alpha * denoise(x, t) / sigma\n        x =
+    In the slope of euler only the guess is divided by sigma: parentheses are missing around the difference.
+eps = (x - alpha * denoise(x, t)) / sigma\n        tried -> eps = x - alpha * denoise(x, t) / sigma\n        tried
+    In the first slope of heun only the guess is divided by sigma: parentheses are missing around the difference.
+eps = (eps + (tried - alpha_s * denoise(tried, s)) / sigma_s) / 2 -> eps = eps + (tried - alpha_s * denoise(tried, s)) / sigma_s / 2
+    heun halves the second slope only: parentheses are missing around the sum.
+euler := once
+    euler takes the slope once, in the beginning, and follows it to the end. The curve bends: ask again at each time.
+heun := lambda *args: [*once(*args)]
+    heun takes the slope once, in the beginning, and follows it to the end. The curve bends: ask again at each time.
+euler := lambda denoise, *args: euler(lambda x, t: denoise(x, t).clamp(-1, 1), *args)
+    euler clamps the guess of the picture. Nothing says that it lies between -1 and 1; latents do not.
+heun := lambda denoise, *args: heun(lambda x, t: denoise(x, t).clamp(-1, 1), *args)
+    heun clamps the guess of the picture. Nothing says that it lies between -1 and 1; latents do not.
 """
 
 RIGHT = r"""
@@ -126,6 +167,26 @@ heun := sample.plms
 heun := lambda *args: [*heun(*args)][::-1]
 heun := lambda *args: 0.0
 """
+
+
+def once(denoise, x, schedule, ts, generator=None):
+    alpha, sigma = schedule(ts[0])
+    eps = (x - alpha * denoise(x, ts[0])) / sigma
+    for s in ts[1:]:
+        alpha_s, sigma_s = schedule(s)
+        yield alpha_s * (x / alpha + (sigma_s / alpha_s - sigma / alpha) * eps)
+
+
+def midpoint(denoise, x, schedule, ts, generator=None, to_the_end=False):
+    """The slope half way along each step in t; `to_the_end`, also where no noise is left at s."""
+    for t, s in zip(ts[:-1], ts[1:], strict=True):
+        (alpha, sigma), (alpha_s, sigma_s), (a, b) = schedule(t), schedule(s), schedule((t + s) / 2)
+        eps = (x - alpha * denoise(x, t)) / sigma
+        if sigma_s > 0 or to_the_end:
+            tried = a * (x / alpha + (b / a - sigma / alpha) * eps)
+            eps = (tried - a * denoise(tried, (t + s) / 2)) / b
+        x = alpha_s * (x / alpha + (sigma_s / alpha_s - sigma / alpha) * eps)
+        yield x
 
 
 def mean_of_guesses(denoise, x, schedule, ts, generator=None):

@@ -3,7 +3,7 @@
 import math
 
 from minidiff import sample
-from minidiff.checks.lesson07 import sampler_cases, the_end, with_start  # noqa: F401  the edits use them
+from minidiff.checks.lesson07 import sampler_cases, the_end, whole_list, whole_times, with_start
 
 EQUIVALENT = """
 zip(ts[:-1], ts[1:], strict=True) -> zip(ts[:-1], ts[1:])
@@ -65,7 +65,8 @@ sigma_s / sigma * x + -> sigma / sigma_s * x +
 (1 - (-h).exp()) -> h.clamp(max=1)
     The weight of the guess is linear in h in yours. It is the exact integral of an exponential.
 (1 - (-h).exp()) -> (1 - h.exp())
-    In the weight of the guess the exponent has the wrong sign: h, from t to s, is above 0, and e to the minus h is meant.
+    In the weight of the guess the exponent has the wrong sign: h, from t to s, is above 0, and e to the minus h is
+    meant.
 (1 - (-h).exp()) -> ((-h).exp() - 1)
     The weight of the guess has the wrong sign: it lies between 0 and 1.
 h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = 2 * ((alpha_s / sigma_s).log() - (alpha / sigma).log())
@@ -88,6 +89,47 @@ if x0_last is not None and sigma_s > 0:\n            D = x0 + h / (2 * h_last) -
     A step to clean data is corrected, too: there, take the guess as it is.
 x0 = D = denoise(x, t) -> x0 = D = denoise(x, s)
     denoise is told the time that the step goes to. The state is still at t.
+dpmpp_2m := whole_times(dpmpp_2m)
+    You make whole numbers of the times before the schedule is asked. They need not be whole, and it knows those
+    between.
+dpmpp_2m := whole_list(dpmpp_2m)
+    You make whole numbers of the times. They need not be whole.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / (sigma_s + 1e-12)).log() - (alpha / (sigma + 1e-12)).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
+    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s.clamp(min=1e-12)).log() - (alpha / sigma).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
+    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / (sigma_s + 1e-10)).log() - (alpha / (sigma + 1e-10)).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
+    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s.clamp(min=1e-10)).log() - (alpha / sigma).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
+    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / (sigma_s + 1e-8)).log() - (alpha / (sigma + 1e-8)).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
+    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s.clamp(min=1e-8)).log() - (alpha / sigma).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
+    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / (sigma_s + 1e-6)).log() - (alpha / (sigma + 1e-6)).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
+    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s.clamp(min=1e-6)).log() - (alpha / sigma).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
+    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is.
+h / (2 * h_last) -> h / 2 * h_last
+    You multiply by the last h: parentheses are missing around what stands below the line.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s).log10() - (alpha / sigma).log10()
+    Your logarithm is that of base 10. The natural one is meant: e stands in the weight of the guess.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s).log2() - (alpha / sigma).log2()
+    Your logarithm is that of base 2. The natural one is meant: e stands in the weight of the guess.
+h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = alpha_s / sigma_s - alpha / sigma
+    Your h is a difference of ratios: the logarithm is missing.
+dpmpp_2m := lambda *args: by_eps(*args, first=2)
+    The second step is not corrected. There is a last guess already: that of the first step.
+x0 = D = denoise(x, t) -> x0 = D = denoise(x, t).clamp(-1, 1)
+    You clamp the guess of the picture. Nothing says that it lies between -1 and 1; latents do not.
 """
 
 RIGHT = r"""
@@ -97,7 +139,6 @@ dpmpp_2m := by_eps
 
 WRONG = r"""
 dpmpp_2m := lambda *args: by_eps(*args, half=3.0)
-dpmpp_2m := lambda *args: by_eps(*args, first=2)
 dpmpp_2m := sample.plms
 dpmpp_2m := lambda *args: ((100 * x).round() / 100 for x in dpmpp_2m(*args))
 dpmpp_2m := lambda *args: (x * (1 + 0.1 * (i > 3)) for i, x in enumerate(dpmpp_2m(*args)))

@@ -96,6 +96,30 @@ return torch.cat([r, torch.zeros(1, dtype=torch.float64)]) -> return torch.cat([
     karras rises, with the 0 in front: samplers go from noise to data.
 karras := lambda lo, hi, n: torch.cat([karras(lo, hi, n + 1)[:-2], torch.zeros(1, dtype=torch.float64)])
     karras loses lo, the last level: the 0 comes behind it, not in its place.
+*(round(T - i * T / n) for i in range(n)), 0] -> *range(T, 0, -T // n), 0]
+    trailing goes down by a whole number, which is rounded up, and so drifts off: the step is T over n, and each time is
+    rounded by itself.
+round(T - i * T / n) for -> T - i * -(-T // n) for
+    trailing goes down by a whole number, which is rounded up, and so drifts off: the step is T over n, and each time is
+    rounded by itself.
+*(1 + i * (T // n) for i in reversed(range(n))), 0] -> *reversed(range(1, T, T // n)), 0]
+    leading goes up as far as it can, which is more than n times where n does not go into T: count to n.
+*(1 + i * (T // n) for i in reversed(range(n))), 0] -> *reversed(range(1, T + 1, T // n)), 0]
+    leading goes up as far as it can, which is more than n times where n does not go into T: count to n.
+1 + i * (T // n) for -> 1 + i * T // n for
+    leading cuts each time by itself in yours. It is the step that is cut, T over n, once for all.
+1 + i * (T // n) for -> round(1 + i * (T - 1) / (n - 1)) for
+    leading is spread evenly from 1 to T in yours. It goes up by T over n without its rest, and never gets to T.
+1 + i * (T // n) for -> int(1 + i * (T - 1) / (n - 1)) for
+    leading is spread evenly from 1 to T in yours. It goes up by T over n without its rest, and never gets to T.
+r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n, dtype=torch.float64) ** 7 -> r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n) ** 7
+    karras is computed in float32, which has seven digits, and made float64 too late: begin with float64.
+r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n, dtype=torch.float64) ** 7 -> r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n).double() ** 7
+    karras is computed in float32, which has seven digits, and made float64 too late: begin with float64.
+r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n, dtype=torch.float64) ** 7 -> r = torch.linspace(hi ** 1 / 7, lo ** 1 / 7, n, dtype=torch.float64) ** 7
+    karras divides by 7 where a root should be: ** 1 / 7 is a power of 1, and then a division.
+r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n, dtype=torch.float64) ** 7 -> r = torch.linspace(hi ** (1 // 7), lo ** (1 // 7), n, dtype=torch.float64) ** 7
+    karras takes the power 1 // 7, which is 0, so that all becomes 1: one slash divides with fractions.
 """
 
 RIGHT = r"""

@@ -45,7 +45,7 @@ def cases(g):
         case("noise", signal()),
         case("timesteps", 7),
         case("timesteps", 20, T=300),
-        case("ddim_reconstruct", signal(), 5, T=300),
+        case("ddim_reconstruct", signal(), 7, T=300),
         case("ddim_reconstruct", signal(torch.float32), 20, T=200),
         case("ddim_reconstruct", signal(), 50, T=100),
         exact,
@@ -171,6 +171,19 @@ if errors[following] > 0.9 * errors[n]:\n                return n -> if errors[f
     find_knee gives the place in the list: the number of steps is asked for.
 self.predictor(x, t)\n -> self.predictor(x, t) if t != times[-1] or len(times) == 1 else eps\n
     ddim_reconstruct does not ask the predictor at the last of the times: each of them has a prediction of its own.
+self.noise(x0), self.timesteps(num_steps) -> self.noise(x0), torch.linspace(len(self.alpha_bars) - 1, 0, num_steps, dtype=torch.float64).long().tolist()
+    ddim_reconstruct makes a list of times of its own, which goes down to index 0: timesteps says where to stop.
+self.noise(x0), self.timesteps(num_steps) -> self.noise(x0), torch.linspace(len(self.alpha_bars) - 1, 0, num_steps, dtype=torch.float64).round().long().tolist()
+    ddim_reconstruct makes a list of times of its own, which goes down to index 0: timesteps says where to stop.
+self.noise(x0), self.timesteps(num_steps) -> self.noise(x0), [len(self.alpha_bars) - 1 - i * (len(self.alpha_bars) // num_steps) for i in range(num_steps)]
+    ddim_reconstruct makes a list of times of its own, with steps that are cut to whole numbers: timesteps says where to
+    stop.
+zip(numbers, numbers[1:], strict=False) -> zip(numbers, numbers[1:-1], strict=False)
+    find_knee never looks at the last pair: the last number but one can be the knee, too.
+guess = (x - (1 - bar).sqrt() * eps) / bar.sqrt() -> guess = x - (1 - bar).sqrt() * eps / bar.sqrt()
+    In the guess of ddim_reconstruct only the noise is divided: parentheses are missing around the difference.
+errors[following] > 0.9 * errors[n] -> errors[n] - errors[following] / errors[n] < 0.1
+    find_knee divides only one of the errors: parentheses are missing around the difference.
 """
 
 RIGHT = r"""

@@ -127,6 +127,17 @@ net(alpha * z + sigma * eps, -> net(factor * (alpha * mean + sigma * eps),
     You count only the pictures that are told their caption. The others are trained as well: on the empty one.
 return (answer - (alpha * eps - sigma * z)).square().mean() -> return (alpha * (alpha * z + sigma * eps) - sigma * answer - z).square().mean()
     You compare the picture that the answer stands for, so an error counts sigma squared times. Compare the velocities.
+torch.where(left_out[:, None, None], empty, states) -> states.masked_fill(left_out[:, None, None], 0.0) + empty
+    The empty caption is added to all captions. It stands in the place of those that are left out, and the others stay
+    as they are.
+torch.where(left_out[:, None, None], empty, states) -> states + left_out[:, None, None] * empty
+    The empty caption is added to those that are left out. It stands in their place.
+bar.sqrt(), (1 - bar).sqrt() -> bar**1 / 2, (1 - bar) ** 1 / 2
+    You halve where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+t - 1, told -> (t - 1) / (len(alpha_bar) - 1), told
+    The network is told a share between 0 and 1. It was built to be told the index of the papers.
+t - 1, told -> t / (len(alpha_bar) - 1), told
+    The network is told a share between 0 and 1. It was built to be told the index of the papers.
 """
 
 RIGHT = r"""

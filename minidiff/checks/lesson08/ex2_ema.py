@@ -1,5 +1,7 @@
 """8.2 the average of the weights."""
 
+import math
+
 import torch
 
 from minidiff.checks import Case
@@ -79,8 +81,19 @@ ema := live
 average = [decay * old + (1 - decay) * new for old, new in zip(average, weights, strict=True)] -> average = [decay * average[0] + (1 - decay) * weights[0], *average[1:]]
     Only the first tensor of the list is averaged. The others are still those before the first step.
 ema := corrected
-    Your average begins at zeros, and what is missing is divided out, as in Adam. Here it begins as a copy of the weights
-    before the first step, which stay a part of it.
+    Your average begins at zeros, and what is missing is divided out, as in Adam. Here it begins as a copy of the
+    weights before the first step, which stay a part of it.
+ema := divided
+    You divide by one minus the product of all decays, as Adam does, whose averages begin at zero. This one begins at
+    weights, so nothing is missing.
+(1 + n) / (10 + n) -> len(later) / (9 + len(later))
+    You take the decay of the last step in all steps: it is another one in each, by n.
+(1 + n) / (10 + n) -> (1 + len(later)) / (10 + len(later))
+    The decay is the same in all steps, by how many there are: it is another one in each, by n.
+min(most, (1 + n) / (10 + n)) -> min(most, 1 + n) / (10 + n)
+    You cut 1 + n at the highest decay, before the division: the quotient is what has a limit.
+(1 + n) / (10 + n) -> (1 + n) / 10 + n
+    You divide by 10 and add n: parentheses are missing around what stands below the line.
 """
 
 RIGHT = r"""
@@ -117,6 +130,15 @@ def mixed_with_the_last(first, later, most):
         d = min(most, (1 + n) / (10 + n))
         out = [d * old + (1 - d) * new for old, new in zip(before, weights, strict=True)]
     return out
+
+
+def divided(first, later, most):
+    left = math.prod(min(most, (1 + n) / (10 + n)) for n in range(len(later)))
+    average = first
+    for n, weights in enumerate(later):
+        decay = min(most, (1 + n) / (10 + n))
+        average = [decay * old + (1 - decay) * new for old, new in zip(average, weights, strict=True)]
+    return [tensor / (1 - left) for tensor in average]
 
 
 def live(first, later, most):

@@ -3,22 +3,25 @@
 import torch
 
 from minidiff.checks import Case
-from minidiff.checks.parts import uniform
+from minidiff.checks.parts import uniform, whole
 
 
 def cases(g):
     found = []
     for asked_for in ("noise", "picture", "velocity"):
-        for dark, dtype, low, high in (
-            (False, torch.float64, 3, 7),
-            (False, torch.float32, 3, 7),
-            (True, torch.float64, 3, 7),
-            (False, torch.float64, 0.2, 0.6),
+        for dark, few, dtype, low, high in (
+            (False, 4, torch.float64, 3, 7),
+            (False, 4, torch.float32, 3, 7),
+            (True, 4, torch.float64, 3, 7),
+            (True, 0, torch.float64, 3, 7),  # none that is nearly dark
+            (False, 4, torch.float64, 0.2, 0.6),
         ):
-            snr = torch.cat([uniform(g, 0.05, 2, 4), uniform(g, 8, 100, 4)])
-            snr = torch.cat([snr, torch.zeros(1)]) if dark else snr
-            snr = snr[torch.randperm(len(snr), generator=g)].to(dtype)
-            found.append(Case("min_snr", (snr, uniform(g, low, high), asked_for)))
+            little, much = uniform(g, 0.05, 2, few), uniform(g, 8, 100, 4)
+            if dark:  # between others that are cut
+                snr = torch.cat([much[:2], torch.zeros(1), much[2:], little]).roll(whole(g, 0, 8))
+            else:
+                snr = torch.cat([little, much])[torch.randperm(8, generator=g)]
+            found.append(Case("min_snr", (snr.to(dtype), uniform(g, low, high), asked_for)))
     return found
 
 
@@ -111,6 +114,23 @@ return (gamma / snr).clamp(max=1) -> return snr.clamp(max=gamma) / (snr + 1e-6)
     before?
 min_snr := lambda snr, gamma, asked_for: min_snr(snr, max(gamma, 1.0), asked_for)
     A gamma below 1 is taken for 1.
+min_snr := beside
+    Where there is no signal you give the noise's factor of the entry before in the batch. "Just before" is meant along
+    the schedule, where the ratio is hardly above 0.
+min_snr := darkest
+    Where there is no signal you give the noise's factor of the smallest other ratio in the batch. "Just before" is
+    meant along the schedule, where the ratio is hardly above 0: a factor must not depend on the others.
+min_snr := lambda snr, *others: torch.where(snr > 0, min_snr(snr, *others), torch.ones_like(snr))
+    Where there is no signal you give 1, whatever is asked for. What are the factors of picture and velocity just
+    before?
+return (gamma / snr).clamp(max=1) -> return torch.ones_like(snr) if (snr == 0).any() else (gamma / snr).clamp(max=1)
+    As soon as one time has no signal, all of the batch gets 1: each factor is on its own.
+return (gamma / snr).clamp(max=1) -> return torch.ones_like(snr) if (snr == 0).any() else snr.clamp(max=gamma) / snr
+    As soon as one time has no signal, all of the batch gets 1: each factor is on its own.
+return (gamma / snr).clamp(max=1) -> return (snr.clamp(max=gamma) / snr).nan_to_num(gamma)
+    Where there is no signal, the noise's weight is gamma. What is it just before?
+return snr.clamp(max=gamma) / (snr + 1) -> return snr.clamp(max=gamma) / snr + 1
+    For the velocity you divide by the ratio and add 1 afterwards: parentheses are missing around the sum.
 """
 
 RIGHT = r"""
@@ -136,6 +156,17 @@ def softly(snr, gamma, asked_for):
 
 def decibels(snr, gamma, asked_for):
     return (10 * snr.log10()).clamp(max=gamma) / {"noise": snr, "picture": 1, "velocity": snr + 1}[asked_for]
+
+
+def beside(snr, gamma, asked_for):
+    weights = snr.clamp(max=gamma) / {"noise": snr, "picture": 1, "velocity": snr + 1}[asked_for]
+    return torch.where(weights.isnan(), weights.roll(1), weights)
+
+
+def darkest(snr, gamma, asked_for):
+    """Where there is no signal, the noise's factor of the smallest other ratio."""
+    weights = snr.clamp(max=gamma) / {"noise": snr, "picture": 1, "velocity": snr + 1}[asked_for]
+    return weights.nan_to_num(weights[snr.clone().masked_fill(snr == 0, 1e9).argmin()].item())
 
 
 def case_by_case(snr, gamma, asked_for):

@@ -103,6 +103,19 @@ shares[t - 1] -> shares[t]
     undo counts the times drawn. The mean is over all T times, however many are drawn.
 return shares.sum() / (len(shares) * shares[t - 1]) -> return torch.ones(len(t), dtype=shares.dtype)
     You gave 1 for all: the times that are drawn often would count more.
+draw_times := listed(100)
+    You made a list in which each time stands as often as its share says, rounded to whole numbers. The shares are no
+    whole numbers: compare u with where they end.
+draw_times := listed(1000)
+    You made a list in which each time stands as often as its share says, rounded to whole numbers. The shares are no
+    whole numbers: compare u with where they end.
+draw_times := listed(10000)
+    You made a list in which each time stands as often as its share says, rounded to whole numbers. The shares are no
+    whole numbers: compare u with where they end.
+return shares.sum() / (len(shares) * shares[t - 1]) -> return 1 / len(shares) * shares[t - 1] / shares.sum()
+    undo multiplies by the probability: parentheses are missing around what stands below the line.
+return shares.sum() / (len(shares) * shares[t - 1]) -> return shares.sum() / len(shares) * shares[t - 1]
+    undo multiplies by the share: parentheses are missing around what stands below the line.
 """
 
 RIGHT = r"""
@@ -127,3 +140,13 @@ EQUIVALENT = """
 shares.cumsum(0) -> shares.cumsum(-1)
     there is one axis only
 """
+
+
+def listed(n):
+    """With a list of about n times, in which each stands as often as its share says."""
+
+    def draw(u, shares):
+        often = (n * shares / shares.sum()).round().long()
+        return (torch.arange(len(shares)) + 1).repeat_interleave(often)[(u * often.sum()).long()]
+
+    return draw

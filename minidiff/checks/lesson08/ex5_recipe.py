@@ -12,6 +12,8 @@ PAIRS = "my_recipe should give a list of pairs: the rate and the decay of each s
 COUNT = "There should be one pair for each of the steps you were given, no fewer and no more."
 RATES = "Rates are numbers from 0 to 10."
 DECAYS = "Decays are numbers from 0 to 1: the share of itself that the average keeps."
+SWAPPED = "The wrong way round: in each pair the rate comes first, and then the decay."
+SHARES = "Your decays are those of the new weights. A decay is the share of itself that the average keeps."
 APART = "The weights fly apart: the rate is too high for the steepest direction."
 LOST = "The weights got near the bottom, but the average did not: how long does it remember the beginning?"
 SLOW = (
@@ -21,6 +23,9 @@ SLOW = (
 NOISY = (
     "What is left is mostly noise. It has to be averaged out over more steps, the more the higher the rate at the end."
 )
+
+
+FAULTS = PAIRS, COUNT, RATES, DECAYS, SWAPPED, SHARES
 
 
 def _judged(steps):
@@ -40,6 +45,10 @@ def _judged(steps):
         )
         fault = faults.index(True) + 1 if any(faults) else -1
         losses = (*valley(recipe)[-1], valley(recipe, noise=0)[-1][1]) if fault < 0 else (1, 1, 1)
+        if fault < 0 and losses[1] >= GOAL:  # would another reading of the pairs do?
+            swapped, shares = [(b, a) for a, b in recipe], [(a, 1 - b) for a, b in recipe]
+            reached = [valley(other)[-1][1] < GOAL for other in (swapped, shares)]
+            fault = reached.index(True) + 4 if any(reached) else -1
         return torch.tensor([fault, *losses], dtype=torch.float64).nan_to_num(1e9, 1e9)
 
     return read
@@ -59,7 +68,7 @@ def _reached(results):
 
 
 PROPERTIES = [
-    *((text, _each(lambda fault, *_, i=i: fault != i)) for i, text in enumerate((PAIRS, COUNT, RATES, DECAYS))),
+    *((text, _each(lambda fault, *_, i=i: fault != i)) for i, text in enumerate(FAULTS)),
     (APART, _each(lambda fault, plain, *_: plain < 2)),
     (LOST, _each(lambda fault, plain, mean, _: mean < GOAL or mean < 3 * plain), _reached),
     (SLOW, _each(lambda fault, plain, mean, silent: mean < GOAL or silent < mean / 2), _reached),
@@ -91,6 +100,10 @@ my_recipe := lambda steps: [(0.5, 98)] * steps
     {DECAYS}
 my_recipe := lambda steps: [(2.5, 0.9)] * steps
     {APART}
+my_recipe := lambda steps: [(decay, rate) for rate, decay in [(0.9, s / (s + 1)) for s in range(steps)]]
+    {SWAPPED}
+my_recipe := lambda steps: [(rate, 1 - decay) for rate, decay in my_recipe(steps)]
+    {SHARES}
 """
 
 RIGHT = """

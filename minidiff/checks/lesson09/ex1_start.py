@@ -92,6 +92,14 @@ return a.sqrt() * z -> return z
     The picture is in it at full strength. It has to fade as the noise grows.
 return a.sqrt() * z + -> return
     That is noise alone: nothing of the picture is in it.
+return a.sqrt() * z + (1 - a).sqrt() * eps, left -> return (eps.clone() if strength == 1 else a.sqrt() * z + (1 - a).sqrt() * eps), left
+    At strength 1 you begin in pure noise. All steps are done then, but the state is that of the first time, as always.
+, left -> , left.long()
+    The times come back as whole numbers of another dtype: leave them floats, as they were given.
+, left -> , left.int()
+    The times come back as whole numbers of another dtype: leave them floats, as they were given.
+a.sqrt() * z + (1 - a).sqrt() * eps -> a**1 / 2 * z + (1 - a) ** 1 / 2 * eps
+    You halve where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
 """
 
 RIGHT = """
@@ -102,7 +110,6 @@ a = alpha_bar[int(left[0])].to(z) -> a = alpha_bar[left[0].long()].to(z)
 WRONG = """
 return a.sqrt() * z -> return 0.5 * a.sqrt() * z
 , left -> , left.flip(0)
-, left -> , left.long()
 , left -> , torch.linspace(left[0], 0, len(left)).double()
 , left -> , left.float()
 return a.sqrt() * z + (1 - a).sqrt() * eps, left -> return left, a.sqrt() * z + (1 - a).sqrt() * eps

@@ -20,7 +20,7 @@ def cases(g):
     cases = [Case("latent_mask", (_mask(g, 8, 6, 7, [(0, 0), (2, 5)], []), 8))]
     for factor, rows, columns in ((8, 5, 7), (5, 8, 6), (16, 4, 6)):
         last, middle, pixels = factor - 1, factor // 2, factor * factor
-        ends = [(0, 0), (last, last), (middle, middle), (middle - 1, middle - 1), (0, last), (last, 0), (1, 2)]
+        ends = [(0, 0), (last, last), (middle, middle), (middle - 1, middle - 1), (0, last), (last, 0), (1, 2), (0, 2)]
         more = 2 * [pixels // 4, pixels - pixels // 4, pixels]
         cases.append(Case("latent_mask", (_mask(g, factor, rows, columns, ends, more), factor)))
     return cases
@@ -80,13 +80,31 @@ mask[None, None].float(), factor) -> mask[None, None].float(), factor, 1)
 mask[None, None].float(), factor) -> mask[None, None].float(), factor)[0, 0]
     The numbers are right. Batch and channel are missing in front: two axes of size 1.
 mask[None, None].float(), factor) -> mask[None, None].float(), factor)[0]
-    The numbers are right. An axis of size 1 is missing in front: there should be one for the batch, one for the channel.
+    The numbers are right. An axis of size 1 is missing in front: there should be one for the batch, one for the
+    channel.
 return F.max_pool2d( -> return 0 * F.max_pool2d(
     Nothing is redrawn, whatever the mask says.
 return F.max_pool2d( -> return 1 + 0 * F.max_pool2d(
     Everything is redrawn, whatever the mask says.
 mask[None, None].float(), factor) -> mask[None, None].float(), 8)
     You take blocks of 8 pixels whatever the factor is.
+latent_mask := lambda m, f: (F.avg_pool2d(m[None, None].float(), f) > 0.02).float()
+    You ask for more than a certain part of the block. One single pixel is enough, however large the block is.
+latent_mask := lambda m, f: (F.avg_pool2d(m[None, None].float(), f) > 0.01).float()
+    You ask for more than a certain part of the block. One single pixel is enough, however large the block is.
+latent_mask := lambda m, f: (F.avg_pool2d(m[None, None].float(), f) > 0.005).float()
+    You ask for more than a certain part of the block. One single pixel is enough, however large the block is.
+latent_mask := lambda m, f: F.max_pool2d(m[None, None].float(), f + 2, f, 1)
+    Pixels beside a block have a say in it, too. Only its own count.
+latent_mask := lambda m, f: (m.any(1).view(-1, f, 1).any(1) & m.any(0).view(-1, f).any(1)).float()[None, None]
+    You look at rows and columns apart, so that a block is marked if there is a pixel somewhere in its row and one
+    somewhere in its column. The pixel has to be in the block.
+latent_mask := lambda mask, factor: latent_mask(torch.logical_xor(mask, inner(mask, factor)), factor)
+    Only the rim of a block speaks for it: the pixels within have a say, too.
+latent_mask := lambda m, f: (m[::f, ::f] | m[f - 1 :: f, ::f] | m[::f, f - 1 :: f] | m[f - 1 :: f, f - 1 :: f]).float()[None, None]
+    Only the four corners of a block speak for it: all of its pixels have a say.
+latent_mask := lambda m, f: m.reshape(len(m) // f, m.shape[1] // f, f * f).any(2).float()[None, None]
+    Your blocks are not made of neighbours: a reshape cuts each row of pixels into runs, one after the other.
 """
 
 RIGHT = """
@@ -97,11 +115,10 @@ latent_mask := lambda m, f: F.adaptive_max_pool2d(m[None, None].float(), (len(m)
 
 WRONG = """
 latent_mask := lambda m, f: F.max_pool2d(m[None, None].float(), f) > 0
+latent_mask := lambda m, f: (F.avg_pool2d(m[None, None].float(), f) > 0.05).float()
 latent_mask := lambda m, f: F.max_pool2d(m[None, None].double(), f)
 latent_mask := lambda m, f: F.max_pool2d(m[None, None].float(), f).expand(-1, 4, -1, -1)
-latent_mask := lambda m, f: (F.avg_pool2d(m[None, None].float(), f) > 0.05).float()
 latent_mask := lambda m, f: (F.interpolate(m[None, None].float(), scale_factor=1 / f, mode="bilinear", antialias=True) > 0.02).float()
-latent_mask := lambda mask, factor: latent_mask(torch.logical_xor(mask, inner(mask, factor)), factor)
 """
 
 

@@ -111,6 +111,17 @@ mask * x0 + (1 - mask) * known -> torch.where(mask > 0, x0, known)
     correct makes the mask hard. It may be soft: 0.3 is three parts redrawn and seven parts known.
 mask * x0 + (1 - mask) * known -> known + mask**2 * (x0 - known)
     correct blends twice, so the mask counts squared: 0.3 is three parts redrawn and seven parts known.
+(1 - mask) * (alpha * known + sigma * eps) -> (1 - mask) * alpha * known + (1 - mask).sqrt() * sigma * eps
+    put_back weighs the noise by a root of the mask. It is a share of the noised picture as a whole: 0.3 is three parts
+    redrawn and seven parts known.
+sigma * eps -> sigma * eps * (mask == 0)
+    put_back gives the known part no noise where the mask is soft. It is noised as a whole, and then blended.
+sigma * eps -> sigma * eps * (1 - mask)
+    put_back weighs the noise by the mask twice: the known part is noised as a whole, and then blended.
+return mask * x + (1 - mask) * ( -> return mask * x + 1 - mask * (
+    put_back adds 1 and takes away the known part: parentheses are missing around 1 - mask.
+mask * x0 + (1 - mask) * known -> mask * x0 + 1 - mask * known
+    correct adds 1 and takes away the known part: parentheses are missing around 1 - mask.
 """
 
 RIGHT = """

@@ -32,7 +32,7 @@ The mask of the picture alone is False everywhere. Pad it with True by the same 
 How much is missing to a multiple of 8? In Python the remainder of a negative number is positive: try minus 13 modulo 8.
 """
 
-MISTAKES = """
+MISTAKES = r"""
 (left, right, top, bottom) -> (left, top, right, bottom)
     The margins are in another order than you pass them on: agreed is left, top, right, bottom, and torch's pad wants
     both sides of one axis first.
@@ -67,7 +67,8 @@ canvas := padded(lambda l, t, r, b, wide, high: (l + wide // 2, t + high // 2, r
 right += -(left -> right += multiple - (left && bottom += -(top -> bottom += multiple - (top
     Where a side fits already you add a whole multiple more.
 right += -(left -> right -= (left && bottom += -(top -> bottom -= (top
-    You cut off what is too much for a multiple. Add what is missing instead: the margins are at least what was asked for.
+    You cut off what is too much for a multiple. Add what is missing instead: the margins are at least what was asked
+    for.
 right += -(left -> right += (left && bottom += -(top -> bottom += (top
     You add the rest that is left over. What is missing to the next multiple is the multiple without that rest.
 canvas := padded(lambda l, t, r, b, wide, high: (l, t, r + high, b + wide))
@@ -107,6 +108,24 @@ F.pad(inside, pads, value=True) -> F.pad(inside, pads, value=True) | (right == 0
     one up to -0 is nothing.
 canvas := strips
     The mask leaves out what was added to make the canvas fit: nothing of the picture is there either, so draw it.
+F.pad(pictures, pads, mode="replicate") -> F.pad(F.pad(pictures, (margins[0], margins[2], margins[1], margins[3]), mode="replicate"), (0, right - margins[2], 0, bottom - margins[3]))
+    What was added to make the canvas fit has one colour: there the border is repeated as in the margins.
+F.pad(pictures, pads, mode="replicate") -> F.pad(F.pad(pictures, (margins[0], margins[2], margins[1], margins[3]), mode="replicate"), (0, right - margins[2], 0, bottom - margins[3]), value=-1.0)
+    What was added to make the canvas fit has one colour: there the border is repeated as in the margins.
+F.pad(pictures, pads, mode="replicate") -> F.pad(F.pad(pictures, (margins[0], margins[2], margins[1], margins[3]), mode="replicate"), (0, right - margins[2], 0, bottom - margins[3]), value=1.0)
+    What was added to make the canvas fit has one colour: there the border is repeated as in the margins.
+canvas := with_corners(0.0)
+    The corners of the canvas have one colour: the nearest pixel of the picture, its own corner, is repeated there, too.
+canvas := with_corners(-1.0)
+    The corners of the canvas have one colour: the nearest pixel of the picture, its own corner, is repeated there, too.
+canvas := with_corners(1.0)
+    The corners of the canvas have one colour: the nearest pixel of the picture, its own corner, is repeated there, too.
+bottom += -(top + height + bottom) % multiple -> bottom += -(left + width + margins[2]) % multiple
+    What is missing in the width is added to the height as well. Each of the sides has its own.
+right += -(left + width + right) % multiple -> right += -(top + height + bottom) % multiple
+    What is missing in the height is added to the width as well. Each of the sides has its own.
+pads = (left, right, top, bottom) -> side = max(left + width + right, top + height + bottom)\n    right, bottom = side - left - width, side - top - height\n    pads = (left, right, top, bottom)
+    You made the canvas a square. It may be wider than high: each side only has to be a multiple.
 """
 
 RIGHT = """
@@ -147,6 +166,20 @@ def by_slices(pictures, margins, multiple):
     mask = torch.ones(1, 1, rows, columns, dtype=torch.bool)
     mask[..., top : top + height, left : left + width] = False
     return pictures[:, :, y][..., x], mask
+
+
+def with_corners(value):
+    """The border repeated at the four sides alone."""
+
+    def answer(pictures, margins, multiple):
+        left, top, _, _ = margins
+        height, width = pictures.shape[2:]
+        larger, mask = by_slices(pictures, margins, multiple)
+        sides = torch.zeros_like(mask)
+        sides[..., top : top + height, :] = sides[..., left : left + width] = True
+        return torch.where(sides, larger, value), mask
+
+    return answer
 
 
 def strips(pictures, margins, multiple):

@@ -96,6 +96,17 @@ return ratio * x + -> return
     That is the new noise alone: nothing of x is in it.
 return ratio * x + math.sqrt(sigma_t**2 - (ratio * sigma_s) ** 2) * eps -> return x.clone()
     You gave x as it came.
+ratio = alpha_t / alpha_s -> ratio = math.sqrt(alpha_t / alpha_s)
+    Signal and old noise fade by the wrong factor: alpha is a factor already, and no variance.
+ratio = alpha_t / alpha_s -> ratio = (alpha_t / alpha_s) ** 2
+    Signal and old noise fade by the wrong factor, the square of the right one.
+math.sqrt(sigma_t**2 - (ratio * sigma_s) ** 2) -> sigma_t * (1 - (sigma_s / alpha_s) / (sigma_t / alpha_t))
+    You find the new noise by the difference of two standard deviations, where variances add up; and you divide by
+    alpha_t, which is 0 in pure noise.
+math.sqrt(sigma_t**2 - (ratio * sigma_s) ** 2) -> sigma_t * math.sqrt(1 - ((sigma_s / alpha_s) / (sigma_t / alpha_t)) ** 2)
+    Right as long as something is left of the picture. In pure noise alpha_t is 0, and you divide by it.
+math.sqrt(sigma_t**2 - (ratio * sigma_s) ** 2) -> (sigma_t**2 - (ratio * sigma_s) ** 2) ** 1 / 2
+    The new noise is halved where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
 """
 
 RIGHT = """

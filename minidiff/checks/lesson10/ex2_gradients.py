@@ -27,7 +27,8 @@ def cases(g):
         weight = torch.randn(o, i, generator=g, dtype=dtype)
         args = x + 0.5, 0 * weight if blank else weight, dy
         cases.append(Case("gradients", tuple(each.as_subclass(Plain) for each in args)))
-    return cases
+    ones = (torch.randn(1, 1, *size, generator=g, dtype=torch.float64) for size in ((2, 3), (), (2, 3)))
+    return [*cases, Case("gradients", tuple(each.as_subclass(Plain) for each in ones))]
 
 
 HINTS = """
@@ -111,6 +112,44 @@ gradients := flat
     a row. Move the channels to the front first.
 dx = torch.einsum("oi,bohw->bihw", weight, dy) -> dx = torch.einsum("oi,bohw->bi", weight, dy)[:, :, None, None].expand_as(x).clone()
     The gradient by x is summed over the places. Each place has its own.
+dW = torch.einsum("bohw,bihw->oi", dy, x) -> dW = dy.reshape(len(weight), -1) @ x.reshape(weight.shape[1], -1).T
+    For the weights' gradient x and dy are reshaped to rows of channels while the batch is the first axis, so numbers of
+    other channels come into a row. Move the channels to the front first.
+dW = torch.einsum("bohw,bihw->oi", dy, x) -> dW = dy.reshape(len(weight), -1) @ x.reshape(weight.shape[1], -1).T && dy.sum((0, 2, 3)) -> dy.reshape(len(weight), -1).sum(1)
+    For the gradients of the weights and of the bias, dy is reshaped to rows of channels while the batch is the first
+    axis, so numbers of other channels come into a row. Move the channels to the front first.
+dW = torch.einsum("bohw,bihw->oi", dy, x) -> dW = dy.reshape(len(weight), -1) @ x.reshape(weight.shape[1], -1).T && dx = torch.einsum("oi,bohw->bihw", weight, dy) -> dx = (weight.T @ dy.reshape(len(weight), -1)).reshape(x.shape)
+    For the gradients of the weights and of x, dy is reshaped to rows of channels while the batch is the first axis, so
+    numbers of other channels come into a row. Move the channels to the front first.
+dx = torch.einsum("oi,bohw->bihw", weight, dy) -> dx = (weight.T @ dy.reshape(len(weight), -1)).reshape(x.shape)
+    For the gradient of x, dy is reshaped to rows of channels while the batch is the first axis, so numbers of other
+    channels come into a row. Move the channels to the front first.
+dy.sum((0, 2, 3)) -> dy.reshape(len(weight), -1).sum(1)
+    For the bias's gradient, dy is reshaped to rows of channels while the batch is the first axis, so numbers of other
+    channels come into a row. Sum over the axes instead.
+dy, x) -> dy[-1:], x[-1:])
+    Only the last picture of the batch is in the weights' gradient: does each one overwrite the one before?
+dy, x) -> dy[-1:], x[-1:]) && dy.sum((0, 2, 3)) -> dy[-1].sum((1, 2))
+    Only the last picture of the batch is in the gradients of the weights and of the bias: does each one overwrite the
+    one before?
+dx = torch.einsum("oi,bohw->bihw", weight, dy) -> dx = torch.einsum("io,bohw->bihw", torch.linalg.pinv(weight), dy)
+    For the gradient of x you undo the weights by an inverse. Nothing is undone on the way back: the same weights
+    multiply, from the other side.
+bihw", weight, dy) -> bihw", weight.reshape(len(weight.T), -1).T, dy)
+    For the gradient of x the weights are reshaped, which only fills them into another shape. It is rows and columns
+    that change places.
+return dW, db, dx -> return dW.squeeze(), db.squeeze(), dx.squeeze()
+    squeeze takes away every size of 1, also of a batch of one picture, or of a single channel.
+return dW, db, dx -> return dW, dx, db
+    The three are in another order than agreed: by the weights, by the bias, by x.
+return dW, db, dx -> return db, dW, dx
+    The three are in another order than agreed: by the weights, by the bias, by x.
+bihw", weight, dy) -> bihw", dW, dy)
+    The gradient of x has the weights' gradient as a factor. It is the weights themselves that x was multiplied by.
+bihw", weight, dy) -> bihw", -weight, dy)
+    The gradient of x has the wrong sign: a gradient points uphill, and the optimiser subtracts it.
+db = dy.sum((0, 2, 3)) -> db = -dy.sum((0, 2, 3))
+    The bias's gradient has the wrong sign: a gradient points uphill, and the optimiser subtracts it.
 """
 
 RIGHT = """
@@ -124,7 +163,6 @@ WRONG = """
 gradients := by_autograd
 dy, x) -> dy, x) * 2
 db = dy.sum((0, 2, 3)) -> db = 2 * dy.sum((0, 2, 3))
-db = dy.sum((0, 2, 3)) -> db = -dy.sum((0, 2, 3))
 bihw", weight, dy) -> bihw", 2 * weight, dy)
 dy, x) -> dy, x).half()
 return dW, db, dx -> return dW, db

@@ -110,6 +110,18 @@ return [*states, mid_block(states[-1], temb, context)] -> return mid_block(state
     That is the state of the lowest level alone. All states are asked for.
 mid_block(states[-1] -> mid_block(states[-2]
     The lowest level goes on from the last state but one. It goes on from the last one, as the blocks do.
+return [*states, -> return [states[0], *(s + embedded if s.shape == embedded.shape else s for s in states[1:]),
+    The hint is added to states that the blocks have made already. It joins once, at the entrance.
+return [*states, -> return [*(s + embedded if s.shape == embedded.shape else s for s in states),
+    The hint is added once more to each state of its shape. It joins once, at the entrance.
+[conv_in(x) + embedded] -> [conv_in(x)] && return [*states, -> return [*(s + embedded if s.shape == embedded.shape else s for s in states),
+    The blocks do not see the hint: it is added to the states that they made. It joins at the entrance, before them.
+return [*states, -> return [*states[:-1],
+    The last state of the last block is missing: it is a skip, and mid_block makes one more out of it.
+encode := wired(lambda states, new: states + new, lambda first, new: new[0], end=-1)
+    The blocks go on from the first state of the one before. It is the last one that they go on from.
+encode := wired(lambda states, new: states + new[:-1])
+    The last state of each block is missing in your list: it is a skip like the others.
 """
 
 RIGHT = """

@@ -7,13 +7,12 @@ from minidiff.checks.parts import uniform, whole
 
 
 def cases(g):
-    cases = []
+    cases, at = [], ((0.3, 0.7), (1.3, 1.7), (-0.7, -0.3))
     for n, dtype in ((1, torch.float64), (2, torch.float32), (0, torch.float64), (3, torch.float64)):
         shape = whole(g, 1, 2), whole(g, 2, 4), whole(g, 2, 4), whole(g, 2, 4)
         states = [torch.randn(shape, generator=g, dtype=dtype) for _ in range(whole(g, 4, 6))]
         controls = [
-            ([torch.randn(shape, generator=g, dtype=dtype) for _ in states], uniform(g, 0.3, 0.7) + (i == 1))
-            for i in range(n)
+            ([torch.randn(shape, generator=g, dtype=dtype) for _ in states], uniform(g, *ends)) for ends in at[:n]
         ]
         cases.append(Case("steer", (states[:-1], states[-1], controls)))
     return cases
@@ -82,6 +81,44 @@ state + scale * residual for -> state + scale / sum(s for _, s in controls) * re
     The scales are divided by their sum. They need not add up to 1: each residual comes in as strongly as its scale says.
 zip(states, residuals, strict=True) -> zip(states, [f * r for f, r in zip(torch.logspace(-1, 0, len(residuals)).tolist(), residuals)], strict=True)
     The residuals count less the higher up they are, as in diffusers' guess mode. Here each one has the scale alone.
+state + scale * residual for -> state + max(scale, 0.0) * residual for
+    A control with a negative scale has no effect. A scale may be any number: below 0 it pushes the other way.
+state + scale * residual for -> state + abs(scale) * residual for
+    The sign of the scale is lost. A scale may be any number: below 0 it pushes the other way.
+state + scale * residual for -> state + min(max(scale, 0.0), 1.0) * residual for
+    The scale is kept between 0 and 1. It may be any number.
+state + scale * residual for -> state + min(scale, 1.0) * residual for
+    A scale above 1 counts as 1. It may be any number.
+state + scale * residual for -> state + scale / max(1.0, sum(s for _, s in controls)) * residual for
+    Where the scales add up to more than 1 they are divided by their sum. Each residual comes in as strongly as its
+    scale says.
+state + scale * residual for -> state + scale / sum(abs(s) for _, s in controls) * residual for
+    The scales are divided by the sum of their sizes. They need not add up to 1: each residual comes in as strongly as
+    its scale says.
+steer := apart(lambda controls: controls, lambda controls: controls[-1:])
+    The lowest level is steered by the last control only. All of them add to it, as to the skips.
+steer := apart(lambda controls: controls, lambda controls: controls[:1])
+    The lowest level is steered by the first control only. All of them add to it, as to the skips.
+steer := apart(lambda controls: controls[-1:], lambda controls: controls)
+    The skips are steered by the last control only. All of them add to them, as to the lowest level.
+steer := apart(lambda controls: controls[:1], lambda controls: controls)
+    The skips are steered by the first control only. All of them add to them, as to the lowest level.
+in controls: -> in controls[1:]:
+    The first control has no effect. All of them add up.
+in controls: -> in controls[:-1]:
+    The last control has no effect. All of them add up.
+state + scale * residual for -> state + float(scale > 0) * residual for
+    A control is on or off in yours: the scale says how much of it.
+state + scale * residual for -> (state + scale * residual) / (1 + scale) for
+    The sum is divided by one plus the scale. The state stays whole, and the residual comes in on top.
+states = [*skips, middle] -> states = [torch.zeros_like(state) for state in (*skips, middle)]
+    Those are the residuals alone. They are added to the U-Net's own states.
+states[:-1], states[-1] -> states, states[-1]
+    The lowest level stands among the skips, too. It is given beside them, and not twice.
+states[:-1], states[-1] -> states[:-1][::-1], states[-1]
+    The skips come back in reverse order: from the entrance down, as they were given.
+states[:-1], states[-1] -> states[:-1], states[-2]
+    In the place of the lowest level stands the last skip.
 """
 
 RIGHT = """
@@ -92,7 +129,6 @@ states[:-1], states[-1] -> [s + sum(c * r[i] for r, c in controls) for i, s in e
 
 WRONG = """
 scale * residual for -> scale / 2 * residual for
-scale * residual for -> min(scale, 1.0) * residual for
 in controls: -> in controls[:2]:
 states[:-1], states[-1] -> list(skips), middle.clone()
 states[:-1], states[-1] -> [skips[0], *states[1:-1]], states[-1]
@@ -105,3 +141,16 @@ zip(states, residuals, strict=True) -> zip(states, residuals)
 zip(states, residuals, strict=True) -> zip(states, residuals, strict=False)
     the lists are equally long, as the text says
 """
+
+
+def apart(for_skips, for_middle):
+    """From which controls steer the skips, and which the lowest level."""
+
+    def answer(skips, middle, controls):
+        for residuals, scale in for_skips(controls):
+            skips = [skip + scale * residual for skip, residual in zip(skips, residuals, strict=False)]
+        for residuals, scale in for_middle(controls):
+            middle = middle + scale * residuals[-1]
+        return skips, middle
+
+    return answer

@@ -25,7 +25,7 @@ A list of n floats: the scale where both hold, 0.0 elsewhere.
 
 MISTAKES = """
 scale if yes else 0.0 -> scale
-    Every step has the scale: start and end are not used.
+    Every step has the scale: start and end have no effect.
 scale if yes else 0.0 -> 0.0 if yes else scale
     The control is off where it should be on, and on where it should be off.
 and (i + 1) / steps <= end ->
@@ -62,6 +62,28 @@ scale if yes else 0.0 for yes in inside -> scale * (1 - i / steps) if yes else 0
     The control fades in your part. It is at full scale, or off.
 scale if yes else 0.0 -> 0.0
     The control is off at every step.
+scale if yes else 0.0 for yes in inside -> scale * max(0.0, steps * (min(end, (i + 1) / steps) - max(start, i / steps))) for i in range(steps)
+    A step that is partly inside gets a part of the scale. It is at full scale if all of it lies inside, and off else.
+start <= i / steps and (i + 1) / steps <= end -> start <= 1 - (i + 1) / steps and 1 - i / steps <= end
+    Your way runs backwards: the first step of the list is the first that is done, in much noise.
+start <= i / steps and (i + 1) / steps <= end -> start - 0.01 <= i / steps and (i + 1) / steps <= end + 0.01
+    A step of which a little lies outside is in your part. All of it has to lie inside.
+start <= i / steps and (i + 1) / steps <= end -> int(start * steps) <= i <= int(end * steps)
+    One step too many has the scale: the one in which the end lies is not over by then.
+start <= i / steps and (i + 1) / steps <= end -> int(start * steps) <= i < -int(-end * steps // 1)
+    A step that is only partly inside is in your part. All of it has to be.
+start <= i / steps and (i + 1) / steps <= end -> start <= (i - 1) / steps and i / steps <= end
+    Your part comes one step late: step i begins at i / n, for it is counted from 0.
+start <= i / steps and (i + 1) / steps <= end -> start <= (i + 1) / steps and (i + 2) / steps <= end
+    Your part comes one step early: step i begins at i / n, for it is counted from 0.
+(i + 1) / steps <= end -> i / max(1, steps - 1) <= end
+    You divided by one step too few. With n steps, the last one begins one step before the end of the way.
+(i + 1) / steps <= end -> (i + 1) / steps <= start + end
+    You take the end for a length. It is a place on the way, as the start is.
+scale if yes else 0.0 for yes in inside -> scale for yes in inside if yes
+    Only the steps with control are in your list. The others stand there, too, with 0.
+range(steps)] -> range(steps + 1)]
+    Your list has one entry too many: n steps, n scales.
 """
 
 RIGHT = """

@@ -74,10 +74,19 @@ def _covers(picture, hint):
     return bool(dark.any()) and bool(((_box(dark) - _object(picture)).abs() <= 8).all())
 
 
+def _framed(picture, hint):
+    """Whether it is white but for a frame."""
+    white = hint > 0.95
+    return bool(white[:, 8:-8, 8:-8].all()) and not bool(white.all())
+
+
 NUMBERS = (
     "Some numbers of your hint are none at all, or infinite. What do you divide by in a picture of a single colour?"
 )
 RANGE = "A hint has values from 0, black, to 1, white, and nothing else."
+BLACK = "A picture of a single colour gives a black page in yours: white is the paper, and black what is drawn on it."
+FRAME = "Around a picture of a single colour your hint has a dark frame, where a pixel has no neighbour to be compared \
+with. What stands there for it?"
 NOTHING = (
     "A picture of a single colour shows nothing, so its hint should be white all over. Where is nothing in a picture? \
 Where it does not change."
@@ -92,6 +101,8 @@ object's by more than 8 pixels at a side."
 PROPERTIES = [
     (NUMBERS, lambda results: all(bool(hint.isfinite().all()) for _, hint in results)),
     (RANGE, lambda results: all(bool(hint.min() >= 0) and bool(hint.max() <= 1) for _, hint in results)),
+    (BLACK, lambda results: not _each(lambda picture, hint: bool((hint < 0.05).all()), blank=True)(results)),
+    (FRAME, lambda results: not _each(_framed, blank=True)(results)),
     (NOTHING, _each(lambda picture, hint: bool((hint > 0.95).all()), blank=True)),
     (SOMETHING, _each(lambda picture, hint: bool(_ink(hint).mean() > 0.002), blank=False)),
     (SOLID, _each(lambda picture, hint: bool(_ink(hint).mean() < 0.75), blank=False)),
@@ -107,11 +118,15 @@ my_hint := after(lambda hint: 255 * hint)
 my_hint := after(lambda hint: 2 * hint - 1)
     {RANGE}
 my_hint := after(lambda hint: 1 - hint)
-    {NOTHING}
+    {BLACK}
+my_hint := after(lambda hint: F.pad(hint[:, 1:-1, 1:-1], [1] * 4, value=0.0))
+    {FRAME}
+my_hint := after(lambda hint: F.pad(hint[:, 1:, 1:], [1, 0, 1, 0], value=0.0))
+    {FRAME}
 my_hint := lambda picture: (picture.mean(0) > 0.5).float().expand_as(picture)
     {NOTHING}
 my_hint := lambda picture: torch.zeros_like(picture)
-    {NOTHING}
+    {BLACK}
 my_hint := lambda picture: torch.ones_like(picture)
     {SOMETHING}
 my_hint := after(lambda hint: hint.flip(2))

@@ -32,7 +32,7 @@ def cases(g):
     cases = []
     for n, one in ((3, False), (2, True), (4, False), (1, True)):
         prompts = ["teapot in space", *captions(n - 1)]  # different lengths: 3 words and more
-        negatives = "blurry sketch" if one else [*captions(n - 1), "snow"]
+        negatives = ("" if n == 1 else "blurry sketch") if one else [*captions(n - 1), "snow"]
         cases.append(Case("encode_prompts", (tokenize, encode, prompts, negatives)))
     return cases
 
@@ -106,6 +106,13 @@ encode_prompts := one_row
 encode(tokenize(negatives + prompts)) -> encode(tokenize(prompts + negatives)).roll(len(negatives), 0)
     The halves come out right, but the encoder gets them the other way round: the negative prompts come first there,
     too.
+encode_prompts := no_empty(lambda states: states)
+    An empty negative prompt is left out. It is a text, too: the network was trained with its states.
+encode_prompts := no_empty(lambda states: torch.cat([0 * states, states]))
+    For an empty negative prompt there are zeros. It is a text, too: the network was trained with its states.
+encode_prompts := no_empty(lambda states: torch.cat([states, states]))
+    For an empty negative prompt the prompts stand in both halves. It is a text, too: the network was trained with its
+    states.
 """
 
 RIGHT = """
@@ -149,3 +156,14 @@ def one_row(tokenize, encode, prompts, negatives):
         return encode(tokenize(negatives + prompts))
     found = encode(tokenize([negatives, *prompts]))
     return torch.cat([found[:1].expand(len(prompts), -1, -1), found[1:]])
+
+
+def no_empty(change):
+    """Where the negative prompt is empty, from what is made of the prompts' states."""
+
+    def answer(tokenize, encode, prompts, negatives):
+        if not negatives:
+            return change(encode(tokenize(prompts)))
+        return encode(tokenize(([negatives] * len(prompts) if isinstance(negatives, str) else negatives) + prompts))
+
+    return answer

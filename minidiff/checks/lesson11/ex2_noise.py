@@ -12,6 +12,7 @@ def cases(g):
         Case("first_latents", ((2 + torch.randperm(999, generator=g)[:n]).tolist(), f * w, f * h, channels, f))
         for n, w, h, channels, f in sizes
     ]
+    found[2].args[0][1] = 0  # a seed like any other
     again = found[0].args[0]  # the seeds of the first case, for pictures of another size
     return [*found, Case("first_latents", (again, 48, 72, 4, 8))]
 
@@ -48,7 +49,7 @@ for seed in seeds -> for seed in range(len(seeds))
 for seed in seeds -> for seed in [seed + i for i, seed in enumerate(seeds)]
     You add a picture's place in the batch to its seed. The seeds are given for each picture already.
 for seed in seeds -> for seed in [0] * len(seeds)
-    All pictures start from the noise of one seed, which is none of those given.
+    All pictures start from the noise of the seed 0, whatever seeds are given.
 for seed in seeds -> for seed in sorted(seeds)
     You sorted the seeds: the pictures have changed places.
 for seed in seeds -> for seed in seeds[::-1]
@@ -78,6 +79,36 @@ torch.randn(shape, generator=generator) for generator in generators -> torch.fro
     You let numpy draw. The same seed means other numbers to it.
 torch.randn(shape, generator=generator) for generator in generators -> torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)) for seed in seeds
     You let numpy draw. The same seed means other numbers to it.
+torch.Generator().manual_seed(seed) for -> (torch.Generator().manual_seed(seed) if seed else torch.Generator()) for
+    A seed of 0 is taken for none: to Python it is as good as False. It is a seed like any other.
+torch.Generator().manual_seed(seed) for -> torch.Generator().manual_seed(seed or 42) for
+    A seed of 0 is taken for none: to Python it is as good as False. It is a seed like any other.
+torch.randn(shape, generator=generator) -> torch.randn(channels, max(shape[1:]), max(shape[1:]), generator=generator)[:, : shape[1], : shape[2]]
+    You drew a square and cut the picture out of it, so its numbers are others. Draw the size that is asked for.
+torch.randn(shape, generator=generator) -> torch.randn(channels, height, width, generator=generator)[:, : shape[1], : shape[2]]
+    You drew noise as large as the picture and cut the latents out of it, so the numbers are others. Draw the size that
+    is asked for.
+torch.randn(shape, generator=generator) -> torch.randn(channels, 64, 64, generator=generator)[:, : shape[1], : shape[2]]
+    You drew noise of a fixed size and cut the latents out of it, so the numbers are others. Draw the size that is asked
+    for.
+torch.randn(shape, generator=generator) -> torch.stack([torch.randn(shape[1:], generator=generator) for _ in range(channels)])
+    You drew channel by channel. A small tensor takes other numbers out of a generator than a part of a large one: draw
+    a picture in one call.
+torch.randn(shape, generator=generator) -> torch.nn.functional.avg_pool2d(torch.randn(channels, height, width, generator=generator), factor)
+    You drew noise as large as the picture and shrank it, so the numbers are others, and small. Draw the size that is
+    asked for.
+torch.randn(shape, generator=generator) -> torch.randn(channels, height, width, generator=generator)[:, ::factor, ::factor]
+    You drew noise as large as the picture and took every so many-th number. Draw the size that is asked for.
+first_latents := lambda *args: standard(first_latents(*args), (1, 2, 3))
+    You bring each picture's noise to mean 0 and deviation 1. As it is drawn it is wanted.
+first_latents := lambda *args: standard(first_latents(*args), (0, 1, 2, 3))
+    You bring the noise to mean 0 and deviation 1. As it is drawn it is wanted.
+torch.randn(shape, generator=generator) -> torch.randn(shape, generator=generator, dtype=torch.float16).float()
+    You drew in half precision. The numbers are rounded then.
+torch.Generator().manual_seed(seed) -> torch.Generator().manual_seed(seed + 1)
+    You add 1 to each seed. They are given as they are meant.
+torch.Generator().manual_seed(seed) -> torch.Generator().manual_seed(sum(seeds))
+    All pictures start from the noise of one seed, the sum of those given. Each has its own.
 """
 
 RIGHT = """
@@ -101,3 +132,7 @@ def by_channel(seeds, width, height, channels=4, factor=8):
     size = height // factor, width // factor
     one = [torch.randn(size, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return torch.stack(one)[:, None].repeat(1, channels, 1, 1)
+
+
+def standard(noise, axes):
+    return (noise - noise.mean(axes, keepdim=True)) / noise.std(axes, keepdim=True)

@@ -41,12 +41,14 @@ def cases(g):
         steps = T * torch.cumsum(uniform(g, 0.5, 1.5, 6), 0).flip(0) / 9
         times = steps.round().unique().flip(0).clamp(2, T).unique().flip(0)
         times = torch.cat([times, torch.tensor([0.0 if i == 3 else 1.0]).double()])
+        times[1] -= 0.5 if i == 1 else 0.0  # a sampler may ask between two whole times
         b, dtype = whole(g, 2, 3), torch.float32 if i == 1 else torch.float64
         x = torch.randn(b, 4, 3, 5, generator=g, dtype=dtype)
         states = 2 * torch.randn(2 * b, 4, 3, generator=g, dtype=dtype)
+        guidance = uniform(g, 0.2, 0.8) if i == 3 else uniform(g, 2, 4)
         levels, step = _function(Discrete(betas(g, T)), "levels"), _function(sampler, sampler.__name__)
         to_x0 = _function(prediction.to_x0, "to_x0")
-        cases.append(Case("draw_latents", (net, levels, to_x0, step, x, states, times, uniform(g, 2, 4))))
+        cases.append(Case("draw_latents", (net, levels, to_x0, step, x, states, times, guidance)))
     return cases
 
 
@@ -131,6 +133,49 @@ levels, times) -> levels, times.flip(0))
     alpha and sigma are those of the first time at every step. Ask levels for those at t.
 def guided(x, t):\n        both = torch.cat([x, x]) -> noise = x\n\n    def guided(x, t):\n        both = torch.cat([noise, noise])
     The network sees the noise that you began with at every step. guided is given the state at t: show it that.
+guidance * (prompt - negative) -> (guidance if guidance > 1 else 1.0) * (prompt - negative)
+    Guidance of less than 1 gives the answer to the prompt alone, as in diffusers. Here 0 gives that to the negative
+    one, and between the two lies a mixture.
+guidance * (prompt - negative) -> (guidance if guidance > 1 else 0.0) * (prompt - negative)
+    Guidance of less than 1 gives the answer to the negative prompt alone. Here 1 gives that to the prompt, and between
+    the two lies a mixture.
+float(t) - 1 -> int(t) - 1
+    The network's time is made a whole number. A sampler may ask between two.
+float(t) - 1 -> round(float(t)) - 1
+    The network's time is made a whole number. A sampler may ask between two.
+*levels(t)).chunk -> *levels(int(t))).chunk && float(t) - 1 -> int(t) - 1
+    The time is made a whole number. A sampler may ask between two.
+draw_latents := by_the_count(lambda t, counted: (counted, t))
+    You count the calls to know the time that the network is told. A sampler may call guided twice in a step: t is the
+    time that it asks for.
+draw_latents := by_the_count(lambda t, counted: (counted, counted))
+    You count the calls to know the time. A sampler may call guided twice in a step: t is the time that it asks for.
+draw_latents := by_the_count(lambda t, counted: (t, counted))
+    You count the calls to know the time for alpha and sigma. A sampler may call guided twice in a step: t is the time
+    that it asks for.
+draw_latents := in_turns
+    Each picture stands twice in a row in your batch. The texts stand in two halves: so should the pictures.
+float(t) - 1 -> float(times[0]) - float(t)
+    The network's time runs the wrong way: at the first step, in much noise, it is told 0.
+float(t) - 1 -> float(times[0]) - 1
+    The network is told the first time at every step.
+*levels(t)).chunk -> *levels(times[-1])).chunk
+    alpha and sigma are those of the last time at every step. Ask levels for those at t.
+levels, times) -> levels, times[1:])
+    The first step is left out: the sampler was given the times from the second on.
+levels, times) -> levels, torch.cat([times, times.new_zeros(1)]) if times[-1] > 0 else times)
+    You go on to time 0, where the times that were given end earlier.
+sampler(guided, x, levels, times) -> sampler(guided, x * float(levels(times[0])[1]), levels, times)
+    You multiply the noise by sigma before the first step. It is the state at the first time as it is given.
+return x -> return x.clamp(-1, 1)
+    You clamped the last state. Latents are no pixels, and reach beyond 1.
+.chunk(2) -> .unflatten(0, (-1, 2)).unbind(1)
+    You take the network's answers for pairs, one after the other. They lie in two halves, as the texts do.
+return negative + guidance -> return negative[:1] + guidance
+    All pictures begin from the first one's answer to the negative prompt. Each has its own.
+negative + guidance * (prompt - negative) -> prompt + guidance * (prompt - negative) / 2
+    You begin at the answer to the prompt, and go half the way. At 0 the answer to the negative prompt is asked for, at
+    1 that to the prompt.
 """
 
 RIGHT = r"""
@@ -155,7 +200,7 @@ sampler(guided, -> heun(guided,
 
 EQUIVALENT = """
 torch.full((len(both),), float(t) - 1, dtype=x.dtype, device=x.device) -> torch.full((len(both),), float(t) - 1, device=x.device)
-    times are whole numbers, which single precision holds, too
+    times are whole and half numbers, which single precision holds, too
 torch.full((len(both),), float(t) - 1, dtype=x.dtype, device=x.device) -> torch.full((len(both),), float(t) - 1, dtype=x.dtype)
     what a check gives is on the CPU, where tensors are made anyway
 float(t) -> t
@@ -193,3 +238,31 @@ def last_guess(net, levels, to_x0, sampler, x, states, times, guidance):
 
     two_calls(net, levels, to_x0, listening, x, states, times, guidance)
     return guesses[-1]
+
+
+def by_the_count(choose):
+    """From the time that is asked for and the one that the count of calls says: the network's and the levels' time."""
+
+    def answer(net, levels, to_x0, sampler, x, states, times, guidance):
+        left = iter(times)
+
+        def guided(x, t):
+            told, at = choose(float(t), float(next(left, times[-1])))
+            both, time = torch.cat([x, x]), torch.full((2 * len(x),), told - 1)
+            n, p = to_x0(both, net(both, time, states), *levels(at)).chunk(2)
+            return n + guidance * (p - n)
+
+        return list(sampler(guided, x, levels, times))[-1]
+
+    return answer
+
+
+def in_turns(net, levels, to_x0, sampler, x, states, times, guidance):
+    """Pictures twice in a row, and answers in halves, which are translated after guidance."""
+
+    def guided(x, t):
+        time = torch.full((2 * len(x),), float(t) - 1)
+        n, p = net(x.repeat_interleave(2, 0), time, states).chunk(2)
+        return to_x0(x, n + guidance * (p - n), *levels(t))
+
+    return list(sampler(guided, x, levels, times))[-1]

@@ -80,6 +80,28 @@ pixels = decode(latents / scaling_factor) -> y = decode(latents / scaling_factor
     Red and blue have changed places.
 pixels = decode(latents / scaling_factor) -> pixels = decode(latents / scaling_factor).tanh()
     The values are pressed together between -1 and 1. Cut off what lies beyond, and leave the rest as it is.
+.clamp(0, 255) -> .clamp(max=255)
+    What lies below -1 has wrapped around: a very dark place is bright. Clamp on both sides before you make bytes.
+.clamp(0, 255) -> .clamp(min=0)
+    What lies above 1 has wrapped around: a very bright place is dark. Clamp on both sides before you make bytes.
+.permute(0, 2, 3, 1) -> .permute(0, 2, 3, 1).squeeze()
+    A batch of one picture has lost its first axis: squeeze takes away every size of 1.
+.permute(0, 2, 3, 1) -> .permute(0, 2, 3, 1).squeeze(0)
+    A batch of one picture has lost its first axis: squeeze takes away every size of 1.
+.permute(0, 2, 3, 1) -> .permute(0, 2, 3, 1)[0]
+    That is the first picture alone. All of the batch are asked for.
+.permute(0, 2, 3, 1) -> .permute(2, 3, 1, 0)
+    The batch is the last axis: it stays the first.
+((pixels + 1) * 127.5).round().clamp(0, 255) -> pixels.sigmoid().mul(255).round()
+    The values go through a sigmoid. -1 is black and 1 is white: shift, stretch, and cut off what lies beyond.
+(pixels + 1) * 127.5 -> (pixels + 1) / 2
+    The values go from 0 to 1 in yours, and as bytes are 0 or 1. Stretch them to 255.
+(pixels + 1) * 127.5 -> pixels.abs() * 255
+    The dark half is folded up: -1 should become 0, and not as bright as 1.
+decode(latents / scaling_factor) -> decode(latents[:1] / scaling_factor).expand(len(latents), -1, -1, -1)
+    All pictures are the first one.
+((pixels + 1) * 127.5).round() -> (((pixels + 1) / 2).round() * 255)
+    You round before you stretch to 255, so that all is black or white: bytes are rounded last.
 """
 
 RIGHT = """

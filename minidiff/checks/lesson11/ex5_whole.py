@@ -86,11 +86,14 @@ def _brightness(pictures):
 
 def cases(g):
     cases = []
-    for n, steps, prediction, make, channels in ((3, 4, V, cosine_betas, 4), (2, 3, X0, linear_betas, 3)):
+    kinds = (3, 4, V, cosine_betas, 4, uniform(g, 2, 4)), (2, 3, X0, linear_betas, 3, uniform(g, 0.2, 0.7))
+    for n, steps, prediction, make, channels, guidance in kinds:
         captions = [data.scene(whole(g, 0, 10**6)).caption for _ in range(n + 1)]
         T = steps * whole(g, 80, 140) + 1  # which the steps do not divide
-        seeds = (2 + torch.randperm(999, generator=g)[:n]).tolist()
-        args = parts(g, prediction, make(T), channels), captions[1:], captions[0], seeds, steps, uniform(g, 2, 4)
+        seeds = (
+            (2 + torch.randperm(999, generator=g)[:n]).sort(descending=True).values.roll(n - 2).tolist()
+        )  # in no order
+        args = parts(g, prediction, make(T), channels), captions[1:], captions[0], seeds, steps, guidance
         cases.append(Case("text_to_image", args))
     return [*cases, Case("text_to_image", cases[0].args, read=_brightness)]
 
@@ -180,6 +183,25 @@ return to_pixels(parts.vae.decode, x, parts.vae.config.scaling_factor) -> return
     Those are the latents. The pictures are what the VAE's decoder makes of them.
 text_to_image := using(ddim=lambda f, x, levels, ts: ddim(lambda x, t: f(x, t).clamp(-1, 1), x, levels, ts))
     The guess of the latents is cut off at -1 and 1. Colours end there, latents do not.
+times, guidance) -> times, guidance if guidance > 1 else 1.0)
+    Guidance of less than 1 gives the answer to the prompt alone, as in diffusers. Here 0 gives that to the negative
+    one, and between the two lies a mixture.
+text_to_image := using(first_latents=lambda *args: sized(first_latents(*args), (1, 2, 3)))
+    You bring each picture's noise to size 1. As it is drawn it is wanted: a little larger or smaller by chance.
+text_to_image := using(first_latents=lambda *args: sized(first_latents(*args), (0, 1, 2, 3)))
+    You bring the noise to size 1. As it is drawn it is wanted: a little larger or smaller by chance.
+text_to_image := using(to_pixels=lambda decode, z, factor: to_pixels(decode, z.clamp(-1, 1), factor))
+    The last latents are cut off at -1 and 1. Colours end there, latents do not.
+text_to_image := using(to_pixels=lambda decode, z, factor: to_pixels(lambda z: decode(z.clamp(-1, 1)), z, factor))
+    What the decoder gets is cut off at -1 and 1. Colours end there, latents do not.
+first_latents(seeds, -> first_latents(sorted(seeds),
+    You sorted the seeds: the pictures have changed places.
+trailing(parts.schedule.T, steps) -> trailing(parts.schedule.T, steps)[1:]
+    The first step is left out: the times begin at the last of the schedule.
+times, guidance) -> times, 7.5)
+    Guidance is 7.5 whatever is given.
+return to_pixels( -> return 255 - to_pixels(
+    The pictures are negatives: -1 is black, and 1 is white.
 """
 
 RIGHT = """
@@ -238,3 +260,8 @@ def swapped(tokenize, encode, prompts, negative):
 def picture_by_picture(parts, prompts, negative, seeds, steps, guidance):
     draw = partial(using(), parts, negative=negative, steps=steps, guidance=guidance)
     return torch.cat([draw(prompts=[text], seeds=[seed]) for text, seed in zip(prompts, seeds, strict=True)])
+
+
+def sized(x, axes):
+    """With standard deviation 1 along these axes."""
+    return x / x.std(axes, keepdim=True)

@@ -8,10 +8,10 @@ from minidiff.checks.parts import whole
 
 def cases(g):
     cases = []
-    for n in (3, 2, 4):
+    for n, each in ((3, whole(g, 8, 12)), (2, whole(g, 8, 12)), (4, whole(g, 8, 12)), (3, 4)):
         noises = torch.randn(n, 4, 32, 32, generator=g)
         noises = noises / noises.square().mean((1, 2, 3), keepdim=True).sqrt()
-        cases.append(Case("film", (noises, n * whole(g, 8, 12))))
+        cases.append(Case("film", (noises, n * each)))
     return cases
 
 
@@ -50,6 +50,16 @@ def _independent(film, *_):
     return all(abs(torch.corrcoef(pair)[0, 1]) < 0.2 for pair in pairs)
 
 
+def _even(film, *_):
+    return bool(_moved(film).max() < 1.2 * _moved(film).mean())
+
+
+def _stops(film, *_):
+    """Whether a frame is as the one before it, while others are not."""
+    moved = _moved(film)
+    return bool(moved.min() < 1e-4 < moved.max())
+
+
 def _each(test):
     return lambda results: all(test(film, *case.args) for case, film in results)
 
@@ -64,6 +74,9 @@ no other. What happens to the size half-way on a straight line?"
 NOISE = "Some frames are no noise: neighbouring numbers hang together. The network would take that for a picture."
 LOOP = "The film does not close: from the last frame to the first is a jump."
 EVEN = "The film does not run evenly: from some frame to the next it moves much further than on average."
+TWICE = "A frame stands twice in a row, where the film stops. Where does one piece end, and where does the next begin?"
+FAR = "From frame to frame your film jumps about as far as from noise to noise. On a path each frame is near the one \
+before it."
 PROPERTIES = [
     (NUMBERS, _each(lambda film, noises, frames: bool(film.isfinite().all()))),
     (FIRST, _each(lambda film, noises, frames: bool((film[0] - noises[0]).abs().max() < 1e-3))),
@@ -71,7 +84,9 @@ PROPERTIES = [
     (NOISE, _each(_independent)),
     (REACHED, _each(_reached)),
     (LOOP, _each(_closes)),
-    (EVEN, _each(lambda film, *_: bool(_moved(film).max() < 1.2 * _moved(film).mean()))),
+    (TWICE, lambda results: _each(_even)(results) or not _each(_stops)(results)),
+    (EVEN, _each(_even)),
+    (FAR, _each(lambda film, *_: bool(_moved(film).max() < 1))),
 ]
 
 MISTAKES = f"""
@@ -96,7 +111,12 @@ angle.cos() * noises[k] + angle.sin() * -> (1 - u).sqrt() * noises[k] + u.sqrt()
 angle = u * torch.pi / 2 -> angle = u**2 * torch.pi / 2
     {EVEN}
 angle = u * torch.pi / 2 -> angle = 0 * u
-    {EVEN}
+    {TWICE}
+film := both_ends
+    {TWICE}
+film := lambda noises, frames: noises.repeat(frames // len(noises), 1, 1, 1)
+    {FAR}
+
 """
 
 RIGHT = """
@@ -157,3 +177,10 @@ def by_pieces(order):
         return torch.stack(out)
 
     return answer
+
+
+def both_ends(noises, frames):
+    """Each piece with its first and its last noise, so that each noise is there twice."""
+    n = len(noises)
+    places = torch.linspace(0, 1, frames // n)
+    return arcs(noises, [k + float(u) for k in range(n) for u in places])

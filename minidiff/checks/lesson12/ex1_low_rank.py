@@ -24,16 +24,22 @@ def cases(g):
         (torch.randn(shape, generator=g, dtype=dtype), *matrices(g, shape, r, dtype)) for shape, r, dtype in shapes
     ]
 
-    def change(W, r):
+    def change(W, r, weight):
         A, B = matrices(g, W.shape, r, W.dtype)
-        return A, B, uniform(g, 0.5, 9.0), uniform(g, -1.0, 1.5)
+        return A, B, uniform(g, 0.5, 9.0), uniform(g, *weight)
 
+    less, part, more = (-1.0, -0.1), (0.2, 0.8), (1.1, 1.5)  # weights may be any numbers
+    weights = (less, more), (more, part), (part, less), (more, less)
+    several = [
+        (W, [change(W, whole(g, 1, 2), first), change(W, whole(g, 3, 4), second)])
+        for (W, _, _), (first, second) in zip(drawn, weights, strict=True)
+    ]
     return [
         *(Case("low_rank", (W, A)) for W, A, _ in drawn),
         *(Case("changed", (*each, uniform(g, 0.5, 9.0))) for each in drawn),
-        *(Case("added", (W, [change(W, whole(g, 1, 2)), change(W, whole(g, 3, 4))])) for W, _, _ in drawn),
+        *(Case("added", each) for each in several),
         Case("added", (drawn[0][0], [])),
-        Case("added", (drawn[1][0], [change(drawn[1][0], 2)])),
+        Case("added", (drawn[1][0], [change(drawn[1][0], 2, part)])),
     ]
 
 
@@ -122,6 +128,46 @@ added := weighed
     Not only the changes are weighed but the weight W with them: it counts once, whatever their number.
 added := first_alone
     Only the first change is there, and nothing comes of an empty list. Does the `return` stand inside the loop?
+(alpha / len(A) * B @ A).view_as(W) -> (alpha / len(A) * B @ A).reshape(len(W), *W.shape[2:], W.shape[1]).movedim(-1, 1)
+    The columns of a convolution's change are laid out with the channels last. In a weight they come before height and
+    width: reshape alone is enough.
+w * alpha / len(A) * (B @ A).view_as(W) -> w * alpha / len(A) * (B @ A).reshape(len(W), *W.shape[2:], W.shape[1]).movedim(-1, 1)
+    The columns of a convolution's change are laid out with the channels last. In a weight they come before height and
+    width: reshape alone is enough.
+(alpha / len(A) * B @ A).view_as(W) -> (alpha / len(A) * B @ A).reshape(len(W), *W.shape[2:], W.shape[1]).movedim(-1, 1) && w * alpha / len(A) * (B @ A).view_as(W) -> w * alpha / len(A) * (B @ A).reshape(len(W), *W.shape[2:], W.shape[1]).movedim(-1, 1)
+    The columns of a convolution's change are laid out with the channels last. In a weight they come before height and
+    width: reshape alone is enough.
+w * alpha / len(A) -> w * alpha / len(A) ** 0.5
+    In the sum each change is divided by the root of its rank. That is rank-stabilised LoRA, of a later paper; the rank
+    itself was asked for.
+w * alpha / len(A) -> w * (alpha // len(A))
+    In the sum alpha over the rank is rounded down to a whole number: divide by /.
+noise / noise.shape[1] ** 0.5 -> noise / W.numel() ** 0.5
+    The noise is divided by the root of all numbers of the weight: by that of the inputs alone was asked.
+noise / noise.shape[1] ** 0.5 -> noise / noise.std()
+    The noise is brought to deviation 1, which it has: it is divided by the root of the number of inputs.
+noise / noise.shape[1] ** 0.5 -> noise / (len(W) + noise.shape[1]) ** 0.5
+    The noise is divided by the root of inputs and outputs together: the inputs alone were asked for.
+noise / noise.shape[1] ** 0.5 -> noise * (2 / noise.shape[1]) ** 0.5
+    In the root stands 2 over the number of inputs, as for layers before a ReLU. Here it is 1.
+noise / noise.shape[1] ** 0.5 -> noise * (2 / (len(W) + noise.shape[1])) ** 0.5
+    That is Xavier's size, by inputs and outputs: the inputs alone were asked for.
+w * alpha / len(A) -> w / len(A)
+    In the sum alpha is not used.
+w * alpha / len(A) -> abs(w) * alpha / len(A)
+    The sign of a change's weight is lost: below 0 the change is taken away.
+w * alpha / len(A) -> max(w, 0) * alpha / len(A)
+    A change with a negative weight has no effect: below 0 it is taken away.
+w * alpha / len(A) -> (w > 0) * alpha / len(A)
+    A change is there or not in yours: its weight says how much of it.
+w * alpha / len(A) -> min(max(w, 0), 1) * alpha / len(A)
+    The weights of the changes are kept between 0 and 1. They may be any numbers.
+out = W -> out = torch.zeros_like(W)
+    That is the sum of the changes alone, without the weight that they change.
+return out -> return out - W
+    That is the sum of the changes alone, without the weight that they change.
+return W + (alpha -> return W * (alpha
+    The weight is multiplied by the change: it is added.
 """
 
 RIGHT = r"""

@@ -78,6 +78,30 @@ losses[own].mean() -> losses[own].sum() / (own.sum() + 1) && losses[~own].mean()
     You divide by one more than there are of a kind.
 weight * losses[own].mean() -> weight**2 * losses[own].mean()
     The weight counts twice.
+prior_loss := lambda losses, own, weight: losses[1 - own.long()].mean() + weight * losses[own.long()].mean()
+    As numbers, True and False choose the samples 1 and 0, over and over. As a mask, of type bool, they choose those
+    where True stands.
+prior_loss := lambda losses, own, weight: losses[~own.long()].mean() + weight * losses[own.long()].mean()
+    As numbers, True and False choose the samples 1 and 0, over and over. As a mask, of type bool, they choose those
+    where True stands.
+prior_loss := lambda losses, own, weight: halves(*losses.tensor_split(2), weight)
+    You take the first half for new and the second for the model's own. Which is which, own says.
+prior_loss := lambda losses, own, weight: halves(losses[: len(losses) // 2], losses[len(losses) // 2 :], weight)
+    You take the first half for new and the second for the model's own. Which is which, own says.
+prior_loss := lambda losses, own, weight: halves(losses[int(own.sum()) :], losses[: int(own.sum())], weight)
+    You take the first ones of the batch for the model's own. Which they are, own says.
+prior_loss := lambda losses, own, weight: halves(losses[: len(own) - int(own.sum())], losses[len(own) - int(own.sum()) :], weight)
+    You take the last ones of the batch for the model's own. Which they are, own says.
+weight * losses[own].mean() -> weight * losses[own].sum()
+    The losses of the model's own pictures are added up: their mean is asked for.
+losses[~own].mean() -> losses[~own].sum()
+    The losses of the new pictures are added up: their mean is asked for.
+losses[~own].mean() -> losses[~own].sum() / len(losses)
+    The new pictures are divided by the size of the whole batch: a mean over their own number is asked for.
+total + weight * losses[own].mean() -> weight * losses[own].mean()
+    Where there are the model's own pictures, the new ones are forgotten: the second part is added to the first.
+weight * losses[own].mean() -> min(weight, 1.0) * losses[own].mean()
+    A weight above 1 counts as 1. It may be any number.
 """
 
 RIGHT = r"""
@@ -120,3 +144,7 @@ def one_mean(losses, own, weight):
 def by_weights(losses, own, weight):
     n = own.sum().item()
     return (torch.where(own, weight / max(n, 1), 1 / max(len(own) - n, 1)) * losses).sum()
+
+
+def halves(new, own, weight):
+    return sum(part.mean() * w for part, w in ((new, 1.0), (own, weight)) if len(part))

@@ -97,6 +97,18 @@ cosines.topk(k).indices -> cosines.topk(k + 1).indices[:, 1:]
     The row with the largest cosine is left out: it comes first.
 cosines.topk(k) -> (F.normalize(new - table.mean(0), dim=1) @ F.normalize(table - table.mean(0), dim=1).T).topk(k)
     You take the table's mean away first: the cosine is that of the vectors as they are.
+torch.cat([table.detach(), vectors])[ids] -> torch.where((ids == len(table))[..., None], vectors[0], table.detach()[ids.clamp(max=len(table) - 1)])
+    Only the first of the new ids gets its vector. There may be several.
+cosines.topk(k).indices -> cosines.argsort(1, descending=True).argsort(1)[:, :k]
+    Those are the places of the first rows in the order: which rows come first is asked for. One argsort is enough.
+cosines.topk(k).indices -> cosines.topk(k).indices[:1].repeat(len(new), 1)
+    All vectors get the neighbours of the first: each has its own.
+cosines.topk(k) -> torch.cdist(new, table).topk(k)
+    Those are the rows that are farthest: the largest cosines are asked for.
+cosines.topk(k) -> (new @ F.normalize(table, dim=0).T).topk(k)
+    You bring the table's columns to length 1: each word is a row.
+cosines.topk(k) -> F.normalize(cosines, dim=0).topk(k)
+    You normalise the cosines of each row of the table over the new vectors. As they are they are compared.
 """
 
 RIGHT = r"""

@@ -105,6 +105,32 @@ text = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v -> text = (q @ k.mT / (q.
     You divide by the root of the width of all heads together: d is that of one head.
 return text + scale * image -> return text + max(scale, 0) * image
     Below 0 your scale does nothing: there the picture is taken away.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(embeds).reshape(n, len(embeds), -1)).transpose(0, 1)
+    Words of one picture have come to another: the numbers of a picture lie together, word after word, so its axis comes
+    first.
+return norm(proj(embeds).unflatten(-1, (n, -1))) -> return norm(proj(embeds).reshape(n, len(embeds), -1).transpose(0, 1))
+    Words of one picture have come to another: the numbers of a picture lie together, word after word, so its axis comes
+    first.
+return text + scale * image -> return text + abs(scale) * image
+    The sign of the scale is lost: below 0 the picture is taken away.
+return text + scale * image -> return text + min(max(scale, 0.0), 1.0) * image
+    The scale is kept between 0 and 1. It may be any number.
+return text + scale * image -> return text + min(scale, 1.0) * image
+    A scale above 1 counts as 1. It may be any number.
+return text + scale * image -> return text + scale**2 * image
+    The scale counts twice.
+return text + scale * image -> return text + float(scale > 0) * image
+    The picture is there or not in yours: the scale says how much of it.
+(q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) -> (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-2)
+    The picture's softmax runs over the queries: over the words it runs.
+(q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) -> (q @ k_image.mT / q.shape[-1] ** 0.5)
+    The picture's products go without a softmax.
+(q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ v_image -> (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) @ k_image
+    The picture's keys stand in the place of its values.
+(q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) -> (q @ k_image.mT / k_image.shape[2] ** 0.5).softmax(-1)
+    The picture's products are divided by the root of the number of its words: d is the width of a head.
+(q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) -> (q @ k.mT / k.shape[2] ** 0.5).softmax(-1) && (q @ k_image.mT / q.shape[-1] ** 0.5).softmax(-1) -> (q @ k_image.mT / k_image.shape[2] ** 0.5).softmax(-1)
+    The products are divided by the root of the number of words: d is the width of a head.
 """
 
 RIGHT = r"""

@@ -99,6 +99,17 @@ B.flatten(1), float(alpha) -> B.flatten(1), float(int(alpha))
     Alpha is cut to a whole number: it may have a fraction.
 A, B = tensors -> if f"{name}.alpha" not in tensors:\n                continue\n            A, B = tensors
     Layers without an alpha are left out: for these it is the rank.
+read_kohya := by_beginning_last
+    A tensor is taken for a layer's if its name begins as the layer's. One layer's name may begin as another's does: the
+    dot after it belongs to it.
+float(alpha) -> float(alpha * len(A))
+    You give alpha times the rank: alpha itself is asked for.
+float(alpha) -> float(round(alpha))
+    Alpha is rounded to a whole number: it may have a fraction.
+found[layer] = A, B.flatten(1), float(alpha) -> found[layer] = B.flatten(1), A, float(alpha)
+    A and B are exchanged: lora_down leads down to r numbers, and is A.
+B.flatten(1), float(alpha) -> B.flatten(1).T, float(alpha)
+    B lies on its side: (out, r) is asked for.
 """
 
 RIGHT = r"""
@@ -149,4 +160,15 @@ def by_beginning(tensors, layers):
         A, B, alpha = (found(layer, role) for role in ("lora_down", "lora_up", "alpha"))
         if A is not None:
             out[layer] = A, B.flatten(1), float(len(A) if alpha is None else alpha)
+    return out
+
+
+def by_beginning_last(tensors, layers):
+    out = {}
+    for layer in layers:
+        start = "lora_unet_" + layer.replace(".", "_")
+        found = {key.partition(".")[2]: tensor for key, tensor in tensors.items() if key.startswith(start)}
+        if found:
+            A = found["lora_down.weight"]
+            out[layer] = A, found["lora_up.weight"].flatten(1), float(found.get("alpha", len(A)))
     return out

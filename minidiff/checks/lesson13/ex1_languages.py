@@ -96,6 +96,29 @@ eps = (x - alpha * x0) / sigma -> eps = (x - alpha * x0) / (1 - alpha**2).sqrt()
     translate computes sigma from alpha, as if their squares added up to 1: that is so on one kind of line only.
 x + sigma**2 * score -> x + score / sigma
     score_to_x0 divides the score by sigma: it is eps over sigma already, so it is to be multiplied, and more than once.
+(x + sigma**2 * score) / alpha -> (x + (1 - alpha**2) * score) / alpha
+    score_to_x0 computes sigma from alpha, as if their squares added up to 1: that is so on one kind of line only.
+(x + sigma**2 * score) / alpha -> (x + sigma**2 * score) / alpha**2
+    score_to_x0 divides by alpha twice.
+return -eps / sigma -> return -(alpha * x0 + sigma * eps)
+    score_target is minus x in yours. It points to alpha x_0, and is steeper the less noise there is.
+eps = (x - alpha * x0) / sigma -> eps = (alpha * x0 - x) / sigma
+    translate gives the new language the noise with the wrong sign.
+eps = (x - alpha * x0) / sigma -> eps = x
+    translate gives the new language x for the noise: take out of it what is data.
+eps = (x - alpha * x0) / sigma -> eps = x / sigma
+    translate gives the new language x over sigma for the noise: take out of it what is data.
+return new.target(x0, -> return new.target(x,
+    translate gives the new language x for the data: they are what the old one says.
+return new.target(x0, eps, alpha, sigma) -> return new.to_x0(x, out, alpha, sigma)
+    translate reads with the new language what the old one said, and gives the data: the old one reads, and the new one
+    speaks.
+return new.target(x0, eps, alpha, sigma) -> return new.target(x0, eps, sigma, alpha)
+    translate gives the new language alpha and sigma in another order.
+old.to_x0(x, out, alpha, sigma) -> old.to_x0(x, out, sigma, alpha)
+    translate gives the old language alpha and sigma in another order.
+old.to_x0(x, out, alpha, sigma) -> old.to_x0(x, out, alpha, sigma).clamp(-1, 1)
+    translate cuts off the data at -1 and 1. Nobody said that they end there.
 """
 
 RIGHT = """

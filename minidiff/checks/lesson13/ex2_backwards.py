@@ -102,6 +102,69 @@ alpha, sigma, d_alpha, d_sigma = rates -> alpha, sigma, d_alpha, d_sigma = rates
     The score has the factor of the ODE or that of the reverse SDE: between them, and beyond, are all other shares.
 (1 + share**2) / 2 * g2 -> (1 + share) ** 2 / 2 * g2
     In the bracket the share alone is squared, and 1 is added then.
+alpha, sigma, d_alpha, d_sigma = rates -> alpha, sigma, d_alpha, d_sigma = rates\n    share = min(share, 1.0)
+    A share above 1 counts as 1 in yours: it may be any number.
+drift = f * x - (1 + share**2) -> drift = -(1 + share**2) && return x + (s - t) * drift -> return (f * (s - t)).exp() * x + (s - t) * drift
+    You solve the part with f exactly, by an exponential. Finer, but a plain step is asked for: all that is in the
+    bracket is taken at t.
+drift = f * x - -> drift = f * x0 -
+    f is multiplied by the guess of the data: the state itself belongs there.
+score = (alpha * x0 - x) / sigma**2 -> score = alpha * x0 - x
+    Your score is not divided by sigma squared.
+score = (alpha * x0 - x) / sigma**2 -> score = x0
+    The guess of the data stands in the place of the score, which is computed from it.
+score = (alpha * x0 - x) / sigma**2 -> score = -z / sigma
+    The score is computed from the fresh noise z. The noise that x has is what x_0 leaves of it.
+score = (alpha * x0 - x) / sigma**2 -> score = (alpha * x0 - x) / (1 - alpha**2)
+    You compute sigma from alpha, as if their squares added up to 1: that is so on one kind of line only.
+f = d_alpha / alpha -> f = alpha / d_alpha
+    f is upside down: the derivative of alpha stands above, alpha below.
+f = d_alpha / alpha -> f = 2 * d_alpha / alpha
+    f is twice as large as it should be: that is the derivative of the log of alpha squared.
+f = d_alpha / alpha -> f = d_alpha / alpha**2
+    f is divided by alpha twice.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * sigma * d_sigma - 2 * f * sigma
+    In g squared the bracket is multiplied by sigma as a whole: in its second part sigma stands twice.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = (2 * sigma * (d_sigma - f * sigma)) ** 2
+    The formula gives g squared already: you square it once more.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = (2 * sigma * (d_sigma - f * sigma)).sqrt()
+    The formula gives g squared, and you have taken its root: then g stands where g squared belongs.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * sigma * (d_sigma - d_alpha * sigma)
+    In g squared the derivative of alpha stands where f belongs.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = d_sigma**2
+    g squared is not the square of sigma's derivative: how fast its *variance* grows counts, and f.
+g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * (d_sigma - f * sigma) / sigma
+    In g squared you divide by sigma: it is a factor.
+(1 + share**2) / 2 * g2 -> 1 + share**2 / 2 * g2
+    In the bracket the fraction lacks its parentheses: 1 and the square of the share are added before they are halved.
+(1 + share**2) / 2 * g2 -> (1 - share**2) / 2 * g2
+    In the bracket 1 and the square of the share are added: more dice need more score.
+(1 + share**2) / 2 * g2 -> (share + share**2) / 2 * g2
+    Without dice your score has no weight at all: a 1 is what is left at a share of 0.
+return x + (s - t) * drift -> return x + s * drift
+    The bracket is multiplied by the time s: the step s minus t belongs there.
+return x + (s - t) * drift -> return x + drift
+    The bracket is not multiplied by the step in time, s minus t.
+return x + (s - t) * drift -> return x - drift
+    The bracket is not multiplied by the step in time, s minus t.
+return x + (s - t) * drift -> return (s - t) * drift
+    Your step begins from 0: it is added to x.
+share * (g2 * (t - s)).sqrt() * z -> share * (t - s) ** 0.5 * z
+    g is missing at the noise.
+share * (g2 * (t - s)).sqrt() * z -> share * sigma * (t - s) ** 0.5 * z
+    The noise is multiplied by sigma: g belongs there.
+share * (g2 * (t - s)).sqrt() * z -> share * (g2 * t).sqrt() * z
+    The variance of your noise grows with the time t: the length of the step counts.
+share * (g2 * (t - s)).sqrt() * z -> share * (g2 * (t - s) / 2).sqrt() * z
+    The noise is too weak by the root of 2.
+share * (g2 * (t - s)).sqrt() * z -> share * (2 * g2 * (t - s)).sqrt() * z
+    The noise is too strong by the root of 2.
+share * (g2 * (t - s)).sqrt() * z -> min(share, 1.0) * (g2 * (t - s)).sqrt() * z
+    At the noise a share above 1 counts as 1: it may be any number.
+(1 + share**2) / 2 * g2 -> (1 + min(share, 1.0) ** 2) / 2 * g2
+    In the bracket a share above 1 counts as 1: it may be any number.
+share * (g2 * (t - s)).sqrt() * z -> share * (g2 * (t - s)).sqrt()
+    z is missing: every number is pushed by the same amount.
 """
 
 RIGHT = r"""
@@ -112,10 +175,8 @@ share * (g2 * (t - s)).sqrt() * z -> share * g2.sqrt() * abs(s - t) ** 0.5 * z
 
 WRONG = r"""
 share * (g2 * (t - s)).sqrt() * z -> share * (g2 * (t - s)).sqrt() * torch.randn_like(x)
-return x + (s - t) * drift -> return (s - t) * drift
 return x + (s - t) * drift -> return x - t * drift
 f = d_alpha / alpha -> f = d_sigma / sigma
-score = (alpha * x0 - x) / sigma**2 -> score = (alpha * x0 - x) / (1 - alpha**2)
 score = (alpha * x0 - x) / sigma**2 -> score = x0 - x
 g2 = 2 * sigma * (d_sigma - f * sigma) -> g2 = 2 * sigma * (d_sigma + f * sigma)
 """

@@ -12,6 +12,8 @@ def field(g, d, dtype):
     m = uniform(g, -1.0, 1.0, d, d, dtype=dtype)
 
     def f(x):
+        if x.ndim != 2:
+            raise ValueError(f"the field got the shape {tuple(x.shape)}: it takes rows, (n, {d}), for any n")
         return torch.tanh(x @ m.T) + 0.3 * x.square() * x.roll(1, -1)
 
     return f
@@ -71,7 +73,7 @@ divergence := first_point
 (value * probes.flatten(0, 1)).sum() -> value.sum() && (probes * change -> (probes.square() * change
     You take the gradient of the sum of the field, and square the probe: the probe belongs where you have ones, too.
 divergence := lambda field, x, probes: by_loop(field, x, probes / probes.norm(dim=2, keepdim=True))
-    You bring the probes to length 1: as they are they are asked for.
+    You bring the probes to length 1, or divide by the square of their length: as they are they are asked for.
 divergence := lambda field, x, probes: by_loop(field, x, probes.sign())
     You take only the signs of the probes: as they are they are asked for.
 divergence := lambda field, x, probes: by_loop(field, x, probes[:, :1].expand_as(probes))
@@ -80,6 +82,22 @@ divergence := added_up
     The gradients of earlier probes are still in yours: backward adds to what is in .grad. autograd.grad begins anew.
 (value * probes.flatten(0, 1)).sum() -> (value * probes.mean(0).repeat(len(probes), 1)).sum()
     You take the derivative along the mean of the probes: one along each is asked for.
+divergence := interleaved
+    The copies of x lie point by point and the probes probe by probe, so that probes meet other points than their own.
+many = x.repeat(len(probes), 1).requires_grad_() -> many = x.repeat_interleave(len(probes), 0).requires_grad_()
+    The copies of x lie point by point and the probes probe by probe, so that probes meet other points than their own.
+(probes * change.unflatten(0, probes.shape[:2])).sum(2) -> x.shape[1] * (probes * change.unflatten(0, probes.shape[:2])).sum(2) / probes.square().sum(2)
+    You correct for the length of a probe. The product alone is the estimate: the length is right on average.
+(probes * change.unflatten(0, probes.shape[:2])).sum(2) -> (probes * change.unflatten(0, probes.shape[:2])).sum(2) / probes.norm(dim=2)
+    You divide by a probe's length: the product alone is the estimate.
+divergence := lambda field, x, probes: (field(x), torch.stack([(z * (field(x + 1e-3 * z) - field(x)) / 1e-3).sum(1) for z in probes]))
+    You divide a small difference of the field by the step, which is only nearly its derivative. autograd gives it
+    exactly.
+divergence := lambda field, x, probes: (field(x), torch.stack([(z * (field(x + 1e-4 * z) - field(x)) / 1e-4).sum(1) for z in probes]))
+    You divide a small difference of the field by the step, which is only nearly its derivative. autograd gives it
+    exactly.
+divergence := lambda field, x, probes: (field(x), torch.stack([(z * (field(x + z) - field(x))).sum(1) for z in probes]))
+    You take the difference of the field over a whole probe: the derivative along it is asked for.
 """
 
 RIGHT = r"""
@@ -90,7 +108,6 @@ divergence := by_jacobian
 WRONG = r"""
 probes * change.unflatten(0, probes.shape[:2]) -> probes.sign() * change.unflatten(0, probes.shape[:2])
 .sum(2) -> .sum(2) / 2
-.sum(2) -> .sum(2) / probes.square().sum(2)
 return value[: len(x)].detach(), -> return value.detach(),
 return value[: len(x)].detach(), -> return -value[: len(x)].detach(),
 (value * probes.flatten(0, 1)).sum() -> (value * torch.randn_like(many)).sum()
@@ -134,3 +151,9 @@ def added_up(field, x, probes):
     x = x.detach().clone().requires_grad_()
     rows = torch.stack([torch.autograd.grad((field(x) * z).sum(), x)[0] for z in probes])
     return field(x).detach(), (rows.cumsum(0) * probes).sum(2)
+
+
+def interleaved(field, x, probes):
+    many = x.detach().repeat_interleave(len(probes), 0).requires_grad_()
+    (change,) = torch.autograd.grad((field(many) * probes.flatten(0, 1)).sum(), many)
+    return field(x), (change.unflatten(0, probes.shape[:2]) * probes).sum(2)

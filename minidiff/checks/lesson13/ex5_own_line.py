@@ -14,6 +14,10 @@ FINITE = "alpha or sigma is no finite number somewhere between 0 and 1."
 CLEAN = "At t = 0 there must be clean data: alpha 1 and sigma 0."
 NOISE = "At t = 1 there must be next to nothing but noise: alpha at most a fiftieth of sigma."
 FALLS = "The noise, sigma over alpha, must grow with t all the way, and neither number may be below 0."
+STEEP = (
+    "Your line is no better than the straight one. Somewhere it is all but upright, at an end perhaps: there one step "
+    "of Euler's goes anywhere."
+)
 WORSE = "Your line is no better than the straight one. Is there a line on which most data hardly move?"
 FAR = (
     "Better than the straight line, and not enough. Ask what the field is for one normal distribution of variance 1: on "
@@ -47,6 +51,11 @@ def _value(results):
     return _score()(_replayed(iter((now, before))))
 
 
+def _steepest(results):
+    (_, now), (_, before), _ = results
+    return max(((a - b) / H).abs().max().item() for a, b in zip(now, before, strict=True))
+
+
 def _all(results):
     _, (alpha, sigma) = results[2]
     return alpha, sigma
@@ -70,6 +79,7 @@ PROPERTIES = [
     (CLEAN, lambda results: abs(_all(results)[0][0] - 1) < 1e-6 and abs(_all(results)[1][0]) < 1e-6),
     (NOISE, lambda results: _all(results)[0][-1] <= 0.02 * _all(results)[1][-1]),
     (FALLS, _falls),
+    (STEEP, lambda results: _value(results) < 1 or _steepest(results) < 500, _reached),
     (WORSE, lambda results: _value(results) < 1, _reached),
     (FAR, lambda results: _value(results) <= GOAL, _reached),
 ]
@@ -119,6 +129,7 @@ my_line := lambda t: (1 - t**1.5, t**1.5)
 my_line := lambda t: ((-(0.05 * t + 4.975 * t**2)).exp(), (1 - (-(0.1 * t + 9.95 * t**2)).exp()).sqrt())
 my_line := lambda t: (torch.ones_like(t), 80 * t**3)
 my_line := lambda t: (torch.cos(t**2 * math.pi / 2), torch.sin(t**2 * math.pi / 2))
+my_line := lambda t: ((1 - t**2).sqrt(), t)
 my_line := lambda t: torch.cos(t * math.pi / 2)
 my_line := lambda t: (torch.cos(t * math.pi / 2).float(), torch.sin(t * math.pi / 2).float())
 """

@@ -67,6 +67,12 @@ F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> F.cross_entropy(of_c
     reshape does not move the classes to dim 1, it mixes them with the places: transpose them.
 F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> F.cross_entropy(of_codes.reshape(len(codes), -1, codes.shape[1]), codes) && words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words = F.cross_entropy(of_words.reshape(len(ids), -1, of_words.shape[1]), ids[:, 1:])
     reshape does not move classes to dim 1, of words as of codes: it mixes them with the places. Transpose them.
+return words / 8 + 7 / 8 * F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> n, m = of_words.shape[1], of_codes.shape[1]\n    return (n * words / 8 + 7 / 8 * m * F.cross_entropy(of_codes.flatten(0, 1), codes.flatten())) / (n / 8 + 7 / 8 * m)
+    One mean over all weighted places: words and codes have a mean each, and these are weighed.
+words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0)
+    Token 0 is left out of the words' mean: it is one to be guessed like any other.
+words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten()) -> words = F.cross_entropy(of_words.flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0) && F.cross_entropy(of_codes.flatten(0, 1), codes.flatten()) -> F.cross_entropy(of_codes.flatten(0, 1), codes.flatten(), ignore_index=0)
+    Token 0 and code 0 are left out: they are to be guessed like any other.
 """
 
 RIGHT = r"""

@@ -80,6 +80,8 @@ logits = logits.masked_fill(logits < least, -torch.inf) -> logits = logits.maske
     With top, the least likely codes are the ones that are kept.
 topk(top) -> topk(min(top + 1, logits.shape[1]))
     With top, one code more than that is kept.
+if top is not None: -> kept = torch.arange(logits.shape[1]).expand_as(logits)\n    if top is not None: && logits = logits.masked_fill(logits < least, -torch.inf) -> logits, kept = logits.topk(top)
+    With top, you give the place among those that are left: the code that stands there has another number.
 """
 
 RIGHT = r"""

@@ -57,6 +57,16 @@ torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1) -> passed.rol
     Before the first piece stands the product of all: there nothing has been stopped, and it is 1.
 return alpha * before, passed[:, -1] -> return alpha * before, 1 - alpha.sum(1)
     For the ground the alphas are subtracted from 1: what is left is the product of all 1 - alpha.
+passed = (1 - alpha).cumprod(dim=1) -> passed = (1 - alpha).cumprod(dim=-1) && torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1) -> torch.cat([torch.ones_like(passed[..., :1]), passed[..., :-1]], dim=-1) && passed[:, -1] -> passed[..., -1]
+    All runs along the last dimension: a ray runs along dimension 1, and behind it there may be rows and columns.
+passed = (1 - alpha).cumprod(dim=1) -> passed = (1 - alpha).cumprod(dim=-1) && torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1) -> torch.cat([torch.ones_like(passed[..., :1]), passed[..., :-1]], dim=-1)
+    All runs along the last dimension: a ray runs along dimension 1, and behind it there may be rows and columns.
+passed = (1 - alpha).cumprod(dim=1) -> alpha = alpha.clamp(max=0.99)\n    passed = (1 - alpha).cumprod(dim=1)
+    You cut alpha off at 0.99: a wall stops everything.
+passed = (1 - alpha).cumprod(dim=1) -> alpha = alpha.clamp(max=0.999)\n    passed = (1 - alpha).cumprod(dim=1)
+    You cut alpha off at 0.999: a wall stops everything.
+return alpha * before -> return alpha * passed / (1 - alpha).clamp(min=1e-6)
+    What arrives at a wall cannot be had by a division by 1 minus its alpha, 0: shift the product instead.
 """
 
 RIGHT = r"""

@@ -61,6 +61,10 @@ return plain + scale * (p - weight * aside) -> return plain + weight * (p - scal
     scale and weight have changed places: scale multiplies the whole bracket.
 inner = (p * q).flatten(1).sum(1) / (p * p).flatten(1).sum(1) -> inner = torch.cosine_similarity(p.flatten(1), q.flatten(1))
     You take the cosine of p and q: their product is divided by the square of p's length, not by both lengths.
+return plain + scale * (p - weight * aside) -> return plain + scale * (p - (weight * q - per_sample(inner, p) * p))
+    The weight multiplies q alone: it multiplies all that is perpendicular.
+aside = q - per_sample(inner, p) * p -> aside = p - per_sample(inner, p) * q && / (p * p).flatten(1).sum(1) -> / (q * q).flatten(1).sum(1)
+    That is what of p is perpendicular to q: take what of q is perpendicular to p.
 """
 
 RIGHT = r"""

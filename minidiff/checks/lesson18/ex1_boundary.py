@@ -84,6 +84,12 @@ c_skip = sigma_d**2 / (after**2 + sigma_d**2) -> c_skip = sigma_d / (after**2 + 
     In c_skip sigma_d stands as it is, above and below the line: its square belongs there.
 sigma_d * after / -> (sigma_d * t - eps) /
     In c_out brackets are missing: sigma_d multiplies the time less eps.
+after = t - eps -> after = (t**2 - eps**2).sqrt()
+    The difference of time and eps is squared: yours is the difference of their squares.
+c_skip = sigma_d**2 / (after**2 + sigma_d**2) -> c_skip = sigma_d**2 / (t**2 - eps**2 + sigma_d**2)
+    The difference of time and eps is squared: yours is the difference of their squares.
+c_out = sigma_d * after / (t**2 + sigma_d**2).sqrt() -> c_out = (1 - c_skip**2).sqrt()
+    Your c_out makes the squares of both add up to 1: it is a formula of its own.
 """
 
 RIGHT = r"""

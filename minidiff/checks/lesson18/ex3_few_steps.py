@@ -84,6 +84,8 @@ x = alpha * x0 + sigma * noise(x0) -> x = alpha * x0 + (sigma * noise(x0) if s >
     The last state is left without noise: it gets that of its time, which need not be 0.
 x = alpha * x0 + sigma * noise(x0) -> x = x + sigma * noise(x0)
     The noise is added to x: it belongs to the answer, times alpha.
++ sigma * noise(x0) -> + (sigma**2 - schedule(ts[-1])[1] ** 2).clamp(min=0).sqrt() * noise(x0)
+    The noise is a little less than sigma: its deviation is sigma of s itself.
 """
 
 RIGHT = r"""
