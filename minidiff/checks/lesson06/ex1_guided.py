@@ -86,7 +86,7 @@ guided := two_calls
     The numbers of a plain network would be right, but you called it twice. One call on a batch twice as large is asked
     for.
 context).chunk(2) -> context).split(2)
-    You cut the batch into parts of two pictures each, as .split(2) does. Two parts are needed, however many pictures
+    You cut the batch into parts of two pictures each, as split does with a 2. Two parts are needed, however many pictures
     there are.
 torch.cat([t, t]) -> t[:1].expand(2 * len(t))
     Every picture got the time of the first one: each has its own t.

@@ -130,11 +130,11 @@ eps = (x - alpha * x0) / sigma -> eps = (x - alpha * x0) / (x - alpha * x0).std(
     The old noise makes room for all of DDPM's fresh noise, though eta lets in less: the same std belongs in both
     places.
 (sigma / alpha) ** 2).sqrt() -> (sigma / alpha) ** 2) ** 1 / 2
-    Your std is halved where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+    Your std is halved where a root should be: without brackets that is a power of 1, and then a division by 2.
 (sigma_s**2 - std**2).sqrt() * eps -> (sigma_s**2 - std**2) ** 1 / 2 * eps
-    The size of the old noise is halved where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+    The size of the old noise is halved where a root should be: without brackets that is a power of 1, and then a division by 2.
 (sigma / alpha) ** 2).sqrt() -> (sigma / alpha) ** 2) ** 1 / 2 && (sigma_s**2 - std**2).sqrt() * eps -> (sigma_s**2 - std**2) ** 1 / 2 * eps
-    Both noises are halved where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+    Both noises are halved where a root should be: without brackets that is a power of 1, and then a division by 2.
 (x - alpha * x0) / sigma -> x - alpha * x0 / sigma
     In your eps only the picture is divided by sigma: parentheses are missing around the difference.
 std * noise -> std * noise / noise.std()

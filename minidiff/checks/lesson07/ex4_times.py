@@ -117,7 +117,7 @@ r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n, dtype=torch.float64) ** 7 ->
 r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n, dtype=torch.float64) ** 7 -> r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n).double() ** 7
     karras is computed in float32, which has seven digits, and made float64 too late: begin with float64.
 r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n, dtype=torch.float64) ** 7 -> r = torch.linspace(hi ** 1 / 7, lo ** 1 / 7, n, dtype=torch.float64) ** 7
-    karras divides by 7 where a root should be: ** 1 / 7 is a power of 1, and then a division.
+    karras divides by 7 where a root should be: without brackets that is a power of 1, and then a division.
 r = torch.linspace(hi ** (1 / 7), lo ** (1 / 7), n, dtype=torch.float64) ** 7 -> r = torch.linspace(hi ** (1 // 7), lo ** (1 // 7), n, dtype=torch.float64) ** 7
     karras takes the power 1 // 7, which is 0, so that all becomes 1: one slash divides with fractions.
 """

@@ -133,7 +133,7 @@ torch.where(left_out[:, None, None], empty, states) -> states.masked_fill(left_o
 torch.where(left_out[:, None, None], empty, states) -> states + left_out[:, None, None] * empty
     The empty caption is added to those that are left out. It stands in their place.
 bar.sqrt(), (1 - bar).sqrt() -> bar**1 / 2, (1 - bar) ** 1 / 2
-    You halve where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+    You halve where a root should be: without brackets that is a power of 1, and then a division by 2.
 t - 1, told -> (t - 1) / (len(alpha_bar) - 1), told
     The network is told a share between 0 and 1. It was built to be told the index of the papers.
 t - 1, told -> t / (len(alpha_bar) - 1), told

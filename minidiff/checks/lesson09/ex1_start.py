@@ -99,7 +99,7 @@ return a.sqrt() * z + (1 - a).sqrt() * eps, left -> return (eps.clone() if stren
 , left -> , left.int()
     The times come back as whole numbers of another dtype: leave them floats, as they were given.
 a.sqrt() * z + (1 - a).sqrt() * eps -> a**1 / 2 * z + (1 - a) ** 1 / 2 * eps
-    You halve where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+    You halve where a root should be: without brackets that is a power of 1, and then a division by 2.
 """
 
 RIGHT = """

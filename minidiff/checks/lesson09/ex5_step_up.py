@@ -106,7 +106,7 @@ math.sqrt(sigma_t**2 - (ratio * sigma_s) ** 2) -> sigma_t * (1 - (sigma_s / alph
 math.sqrt(sigma_t**2 - (ratio * sigma_s) ** 2) -> sigma_t * math.sqrt(1 - ((sigma_s / alpha_s) / (sigma_t / alpha_t)) ** 2)
     Right as long as something is left of the picture. In pure noise alpha_t is 0, and you divide by it.
 math.sqrt(sigma_t**2 - (ratio * sigma_s) ** 2) -> (sigma_t**2 - (ratio * sigma_s) ** 2) ** 1 / 2
-    The new noise is halved where a root should be: ** 1 / 2 is a power of 1, and then a division by 2.
+    The new noise is halved where a root should be: without brackets that is a power of 1, and then a division by 2.
 """
 
 RIGHT = """

@@ -73,9 +73,9 @@ start <= i / steps and (i + 1) / steps <= end -> int(start * steps) <= i <= int(
 start <= i / steps and (i + 1) / steps <= end -> int(start * steps) <= i < -int(-end * steps // 1)
     A step that is only partly inside is in your part. All of it has to be.
 start <= i / steps and (i + 1) / steps <= end -> start <= (i - 1) / steps and i / steps <= end
-    Your part comes one step late: step i begins at i / n, for it is counted from 0.
+    Your part comes one step late: steps are counted from 0, and the first begins at 0.
 start <= i / steps and (i + 1) / steps <= end -> start <= (i + 1) / steps and (i + 2) / steps <= end
-    Your part comes one step early: step i begins at i / n, for it is counted from 0.
+    Your part comes one step early: steps are counted from 0, and the first begins at 0.
 (i + 1) / steps <= end -> i / max(1, steps - 1) <= end
     You divided by one step too few. With n steps, the last one begins one step before the end of the way.
 (i + 1) / steps <= end -> (i + 1) / steps <= start + end

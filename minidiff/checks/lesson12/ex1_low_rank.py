@@ -183,7 +183,6 @@ W.new_zeros(len(W), len(noise)) -> W.new_zeros(W.shape[1], len(noise))
 out = W -> out = W.clone().fill_(0)
 return out -> return out.flatten(1)
 len(A) * B @ A).view_as(W) -> len(A) * B @ A)
-w * alpha / len(A) -> abs(w) * alpha / len(A)
 added := lambda W, loras: by_sum(W, loras) if loras else None
 """
 

@@ -127,11 +127,9 @@ return -eps / sigma -> return (alpha * x0 - (alpha * x0 + sigma * eps)) / sigma*
 """
 
 WRONG = """
-(x + sigma**2 * score) / alpha -> (x + (1 - alpha**2) * score) / alpha
 (x + sigma**2 * score) / alpha -> (x + sigma**2 * score) / (1 - sigma**2)
 return -eps / sigma -> return -eps / (1 - alpha)
 eps = (x - alpha * x0) / sigma -> eps = (x - alpha * x0) / (1 - alpha**2)
-eps = (x - alpha * x0) / sigma -> eps = (alpha * x0 - x) / sigma
 x0 = old.to_x0(x, out, alpha, sigma) -> x0 = old.to_x0(x, out, sigma, alpha)
 """
 
