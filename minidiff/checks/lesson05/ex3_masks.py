@@ -44,6 +44,20 @@ scores.masked_fill(where, value) puts a value where a mask is True. Yours is Tru
 The rest is 5.1: scores, divided; then the mask; then the softmax; then the values.
 """
 
+_LATE = """You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division
+    brings them back: mask the scores."""
+_TOTALS = (
+    "w",
+    "w + 1e-6",
+    "w + 1e-8",
+    "w + 1e-9",
+    "w + 1e-10",
+    "w + 1e-12",
+    "w.clamp(min=1e-6)",
+    "w.clamp(min=1e-9)",
+    "w.clamp(min=1e-12)",
+    "w.where(w > 0, 1)",
+)
 MISTAKES = """
 .tril() -> .triu()
     Your words see the later ones and not the earlier ones: it is the other triangle.
@@ -87,36 +101,6 @@ scores.masked_fill(~mask, -math.inf).softmax(-1) -> (scores * mask).masked_fill(
     The mask is used the wrong way round: what may be looked at is forbidden.
 scores.masked_fill(~mask, -math.inf) -> (scores + -math.inf * (1 - mask.to(scores)))
     Infinity times 0 is no number, so what is allowed becomes nan: put infinities where they belong, and nothing elsewhere.
-masked_attention := lambda *args: masked_late(*args, lambda w: w)
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-6)
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-8)
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-9)
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-10)
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w + 1e-12)
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w.clamp(min=1e-6))
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w.clamp(min=1e-9))
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w.clamp(min=1e-12))
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
-masked_attention := lambda *args: masked_late(*args, lambda w: w.where(w > 0, 1))
-    You mask after the softmax. Where a forbidden score is far larger, the others are 0 by then, and no division brings
-    them back: mask the scores.
 scores.masked_fill(~mask, -math.inf) -> (scores + mask.to(scores))
     The mask is used as 0 and 1, to be added: what is allowed becomes likelier by that much, and nothing is forbidden.
 scores.masked_fill(~mask, -math.inf).softmax(-1) -> scores.softmax(-1).masked_fill(~mask, -math.inf)
@@ -141,7 +125,9 @@ masked_attention := lambda q, k, v, mask: F.scaled_dot_product_attention(q, k, v
     You return the weights. They still have to mix the values.
 scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) -> scores = q @ k.transpose(-1, -2) / math.isqrt(q.shape[-1])
     The mask is right. But the root of the number of channels is a whole number in yours, and it seldom is one.
-"""
+""" + "\n".join(
+    f"masked_attention := lambda *args: masked_late(*args, lambda w: {total})\n    {_LATE}" for total in _TOTALS
+)
 
 
 def masked_late(q, k, v, mask, total):

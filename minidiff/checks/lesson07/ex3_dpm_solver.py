@@ -28,6 +28,17 @@ Two variables live from one step to the next: the last guess and the last h. Bef
 Correct only if there is a last guess, and if sigma at s is above 0. Update both variables at the end of every step.
 """
 
+_H = "(alpha_s / sigma_s).log() - (alpha / sigma).log()"
+_SMALL = """A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
+    there, take the guess as it is."""
+_GUARDED = [
+    h.replace("SMALL", small)
+    for small in ("1e-12", "1e-10", "1e-8", "1e-6")
+    for h in (
+        "(alpha_s / (sigma_s + SMALL)).log() - (alpha / (sigma + SMALL)).log()",
+        "(alpha_s / sigma_s.clamp(min=SMALL)).log() - (alpha / sigma).log()",
+    )
+]
 MISTAKES = r"""
 dpmpp_2m := sample.ddim
     Your sampler never uses the guess of the step before: this is DDIM.
@@ -94,30 +105,6 @@ dpmpp_2m := whole_times(dpmpp_2m)
     between.
 dpmpp_2m := whole_list(dpmpp_2m)
     You make whole numbers of the times. They need not be whole.
-h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / (sigma_s + 1e-12)).log() - (alpha / (sigma + 1e-12)).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
-    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
-    there, take the guess as it is.
-h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s.clamp(min=1e-12)).log() - (alpha / sigma).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
-    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
-    there, take the guess as it is.
-h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / (sigma_s + 1e-10)).log() - (alpha / (sigma + 1e-10)).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
-    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
-    there, take the guess as it is.
-h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s.clamp(min=1e-10)).log() - (alpha / sigma).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
-    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
-    there, take the guess as it is.
-h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / (sigma_s + 1e-8)).log() - (alpha / (sigma + 1e-8)).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
-    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
-    there, take the guess as it is.
-h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s.clamp(min=1e-8)).log() - (alpha / sigma).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
-    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
-    there, take the guess as it is.
-h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / (sigma_s + 1e-6)).log() - (alpha / (sigma + 1e-6)).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
-    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
-    there, take the guess as it is.
-h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s.clamp(min=1e-6)).log() - (alpha / sigma).log() && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:
-    A small number keeps your h finite in the step to clean data. It is large all the same, and so is your correction:
-    there, take the guess as it is.
 h / (2 * h_last) -> h / 2 * h_last
     You multiply by the last h: parentheses are missing around what stands below the line.
 h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (alpha_s / sigma_s).log10() - (alpha / sigma).log10()
@@ -130,7 +117,10 @@ dpmpp_2m := lambda *args: by_eps(*args, first=2)
     The second step is not corrected. There is a last guess already: that of the first step.
 x0 = D = denoise(x, t) -> x0 = D = denoise(x, t).clamp(-1, 1)
     You clamp the guess of the picture. Nothing says that it lies between -1 and 1; latents do not.
-"""
+""" + "\n".join(
+    f"h = {_H} -> h = {h} && if x0_last is not None and sigma_s > 0: -> if x0_last is not None:\n    {_SMALL}"
+    for h in _GUARDED
+)
 
 RIGHT = r"""
 h = (alpha_s / sigma_s).log() - (alpha / sigma).log() -> h = (sigma / alpha).log() - (sigma_s / alpha_s).log()
