@@ -168,13 +168,14 @@ ROWS = [
         size=Found("cell-07", r"^([\d,]+) parameters"),
         real="not counted",
         train=Found("cell-40", r"^640 steps of 32 in ([\d.]+) min"),
-        draw="not timed",
+        draw=Found("cell-46", r"^guidance 4 .* ([\d.]+) s each"),
         right=Right(
             "object and place",
             Found("cell-48", r"^seen combinations.* both +(\d+)%"),
             Found("cell-48", r"^seen combinations, (\d+) pictures"),
         ),
         units=(60, 1),
+        draw_note="20 steps",
     ),
     Row(
         "SD 1.5",
