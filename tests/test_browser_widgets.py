@@ -56,7 +56,7 @@ def test_a_dial_asks_for_what_was_not_drawn_ahead(lab, tmp_path):
             share.press(press)
             assert notebook.soon(lambda red=red: pixels(image)[0, 0, 0] == red)
         share.press("ArrowRight")
-        assert notebook.soon(lambda: message.inner_text() == "Not drawn: integer division or modulo by zero")
+        assert notebook.soon(lambda: message.inner_text().endswith("by zero"))
         for _ in range(20):  # quicker than Python: it is asked for what is wanted last
             share.press("ArrowRight")
         assert notebook.soon(lambda: pixels(image)[0, 0, 0] == 66 and not message.inner_text())
