@@ -25,7 +25,7 @@ def cases(g):
 
 
 HINTS = """
-Five numbers first: f and g squared from the rates, by the two formulas of the text; then the score; then the bracket.
+Four things first: f and g squared from the rates, by the two formulas of the text; then the score; then the bracket.
 
 The step in time is s minus t, a negative number. It multiplies the bracket.
 

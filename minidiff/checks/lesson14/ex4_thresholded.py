@@ -27,8 +27,8 @@ HINTS = """
 Of each picture alone: x0.abs().flatten(1) has a row for each. torch.quantile(..., percentile, dim=1) gives one number a
 row.
 
-Where that number is below 1, nothing should happen. Then a threshold of 1 does nothing, as dividing by 1 does; but
-clipping to 1 would cut the few values beyond, and that is right: pixels end at 1.
+Where that number is below 1, take 1. To divide by 1 changes nothing, and to clip to 1 cuts only the few values beyond:
+pixels end at 1.
 
 Clip to minus s and s, and divide by s.
 """
