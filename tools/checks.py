@@ -330,10 +330,10 @@ def counted(results):
     """What was tried, in words, for exercises/README.md."""
     n = {kind: sum(counts.get(kind, 0) for counts in results.values()) for kind in KINDS}
     mutants, right, wrong = (sum(n[kind] for kind in pair) for pair in (KINDS[5:], KINDS[1:3], KINDS[3:5]))
-    text = f"""{len(results)} exercises. {n["mistakes"]:,} named mistakes are each told by a sentence of their own, and
-    {right} other right answers pass. Of {mutants:,} mechanical changes of the solutions {n["mutants"]:,} are
-    rejected; the other {n["equivalent"]} change nothing, for a reason that stands with the exercise. {wrong} more wrong
-    answers are rejected, {n["foreign wrong"]} of them written without knowledge of the checks."""
+    text = f"""{len(results)} exercises. {n["mistakes"]:,} named mistakes are each told by their sentence, and {right}
+    other right answers pass. Of {mutants:,} mechanical changes of the solutions {n["mutants"]:,} are
+    rejected; the other {n["equivalent"]} change nothing, for a reason that stands with the exercise. {wrong:,} more
+    wrong answers are rejected, {n["foreign wrong"]:,} of them written without knowledge of the checks."""
     return "\n".join(textwrap.wrap(" ".join(text.split()), 119)) + "\n"
 
 

@@ -120,17 +120,20 @@ def _changed(answers, case, after):
     for i, (changed, was) in enumerate(zip(after, (*case.made_with, *case.args), strict=True)):
         learns = isinstance(was, torch.Tensor) and changed.requires_grad != was.requires_grad
         if learns or difference(changed, was, 0, why=False):
-            names = parameters(answers, case)
-            name = names[i] if i < len(names) else "what"
-            if learns:
-                return f"changes {name}, which it is given: leave its requires_grad alone, and set that of a copy"
-            better = {torch.Tensor: "make a new tensor (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"}
-            inside = type(was) is list and len(was) == len(changed) and any(isinstance(x, torch.Tensor) for x in was)
-            better |= {list: better[torch.Tensor] if inside else "work on a copy, list(...)"}
-            better |= {dict: "work on a copy, dict(...)"}
-            kind = next((kind for kind in better if isinstance(was, kind)), None)
-            return f"changes {name}, which it is given: {better.get(kind, 'leave it as it is')}"
+            name = dict(enumerate(parameters(answers, case))).get(i, "what")
+            return f"changes {name}, which it is given: {_instead(was, changed, learns)}"
     return ""
+
+
+def _instead(was, changed, learns):
+    """What to do in place of changing an argument."""
+    if learns:
+        return "leave its requires_grad alone, and set that of a copy"
+    inside = type(was) is list and len(was) == len(changed) and any(isinstance(x, torch.Tensor) for x in was)
+    if isinstance(was, torch.Tensor) or inside:
+        return "make a new tensor (x * 2, not x *= 2; x.sqrt(), not x.sqrt_())"
+    copied = next((kind.__name__ for kind in (list, dict) if isinstance(was, kind)), "")
+    return f"work on a copy, {copied}(...)" if copied else "leave it as it is"
 
 
 def kept(value):
