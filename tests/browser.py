@@ -26,6 +26,8 @@ FLAGS = (  # root, as in a container, has no sandbox; the others keep Chromium f
 ).split()
 # JupyterLab's widget manager asks a new kernel for widgets before ipywidgets is imported, and closes some twice.
 HARMLESS = "No such comm"
+# JupyterLab's debugger, where a page is loaded again, or its kernel ended, before its first question was answered.
+CANCELLED = "Could not restore the debugger state: Canceled future"
 # Controls that are seen and have no name: of their own, in a label, or what stands on a button.
 NAMELESS = """output => [...output.querySelectorAll("button, input, select, textarea, canvas")]
     .filter(e => e.offsetParent && !(e.ariaLabel || e.title || e.labels?.length
@@ -87,7 +89,7 @@ class Notebook:
     def __init__(self, page):
         self.page, self.wrong, self.known = page, [], ""
         self.page.set_default_timeout(1000 * TIMEOUT)
-        self.page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{said.text} {said.location}"))
+        self.page.on("console", self._logged)
         self.page.on("pageerror", lambda error: self.wrong.append(error.stack or str(error)))
         self.page.on("request", self._local)
         self.page.on("websocket", self._local)
@@ -113,6 +115,10 @@ class Notebook:
         )
         saved = (output for cell in self.cells() for output in cell.get("outputs", []))
         self.known = "".join("".join(output["text"]) for output in saved if output.get("name") == "stderr")
+
+    def _logged(self, said):
+        if said.type == "error" and not said.text.startswith(CANCELLED):
+            self.wrong.append(f"{said.text} {said.location}")
 
     def _local(self, request):
         address = urlsplit(request.url)
